@@ -1,0 +1,39 @@
+# The two commands of the README are `make report` and `make test`; each does all the set-up that it needs in .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+REPORT ?= first_light
+SOURCES := workbench tests notebooks
+
+.PHONY: report test check format lab bench clean
+
+.venv/ready: pyproject.toml constraints.txt
+	@echo "[1/3] environment  .venv is being made (once, some minutes)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: Python >= 3.11 is needed, $$($(PYTHON) --version) was found; try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[lab,text,dev]'
+	@touch $@
+
+report: .venv/ready
+	@$(BIN)/workbench report $(REPORT) $(foreach p,$(P),-p $(p))
+
+test: .venv/ready
+	@$(BIN)/python -m pytest --jaxtyping-packages=workbench,beartype.beartype
+
+check: .venv/ready
+	@$(BIN)/ruff check $(SOURCES)
+	@$(BIN)/ruff format --check $(SOURCES)
+	@$(BIN)/nbstripout --verify notebooks/*.ipynb
+
+format: .venv/ready
+	@$(BIN)/ruff check --fix $(SOURCES)
+	@$(BIN)/ruff format $(SOURCES)
+	@$(BIN)/nbstripout notebooks/*.ipynb
+
+lab: .venv/ready
+	@$(BIN)/workbench lab
+
+bench: .venv/ready
+	@$(BIN)/workbench bench
+
+clean:
+	rm -rf .venv runs *.egg-info

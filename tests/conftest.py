@@ -1,0 +1,57 @@
+"""Data that the tests make themselves, and a folder of its own for every cache."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from workbench.data.batch import Column, Dataset, ModalitySpec, Spec, Split, TaskSpec
+
+SIZES = {"text": (12, 9), "audio": (8, 14), "vision": (6, 11)}
+"""Feature size and longest length of the toy modalities."""
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No test reads or writes the user's data root."""
+    monkeypatch.setenv("WORKBENCH_DATA", str(tmp_path_factory.mktemp("data-root")))
+
+
+def make_toy(*, classes: int = 0, train: int = 96, other: int = 40, seed: int = 0, signal: float = 1.0) -> Dataset:
+    """Three ragged sequences whose features follow the label, each with its own strength: text most, vision least."""
+    random = np.random.default_rng(seed)
+
+    def split(name: str, n: int) -> Split:
+        score = random.uniform(-3, 3, n).astype(np.float32)
+        columns = {}
+        for strength, (key, (size, longest)) in zip((0.5, 0.3, 0.1), SIZES.items(), strict=True):
+            lengths = random.integers(2, longest + 1, n)
+            rows = [random.standard_normal((t, size)) + signal * strength * score[i] for i, t in enumerate(lengths)]
+            columns[key] = Column.from_list([row.astype(np.float32) for row in rows])
+        target = torch.from_numpy(score)
+        if classes:
+            target = ((target + 3) / 6 * classes).long().clamp(0, classes - 1)
+        return Split(name, columns, target, [f"{name}_{i}" for i in range(n)], groups=[f"{name}-group{i % 5}" for i in range(n)])
+
+    task = TaskSpec("multiclass", classes=tuple(f"class {i}" for i in range(classes))) if classes else TaskSpec("regression")
+    spec = Spec({key: ModalitySpec("sequence", size, longest) for key, (size, longest) in SIZES.items()}, task)
+    return Dataset("toy", spec, {"train": split("train", train), "valid": split("valid", other), "test": split("test", other)})
+
+
+@pytest.fixture
+def toy() -> Dataset:
+    """A regression in [-3, 3] with 96 training samples."""
+    return make_toy()
+
+
+@pytest.fixture
+def toy_classes() -> Dataset:
+    """Four classes of the same data."""
+    return make_toy(classes=4)
+
+
+@pytest.fixture
+def toy_maker() -> Callable[..., Dataset]:
+    """`make_toy`, for tests that need other sizes or seeds."""
+    return make_toy

@@ -1,0 +1,178 @@
+"""What the workbench costs: seconds per epoch beside a bare PyTorch loop of the same model.
+
+The bare loop is what a careful person would write for one model: plain modules, the same first weights, batches and optimizer, nothing traced. All
+variants run in one process, in turn (A B C D A B C D ...), each round one epoch of training and a valid pass; the table gives ratios of a round's epoch to
+the bare epoch of the same round, as median and spread. Machines are noisy: absolute seconds are there to be read, ratios to be compared.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from statistics import median
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from workbench import balance, methods
+from workbench.data.batch import Batch, Column, Dataset, ModalitySpec, Spec, Split, TaskSpec
+from workbench.errors import unknown
+from workbench.training import Plan, TrainingState, training
+
+BOUNDS = {"tracing off": 1.05, "tracing on": 1.15, "first-order B-fusion": 1.15}
+"""Largest ratio to the bare loop that we accept (B-fusion with tracing off)."""
+
+
+class BareDNN(nn.Module):
+    """LF-DNN as one would write it by hand for three feature sequences."""
+
+    def __init__(self, sizes: dict[str, int], hidden: int) -> None:
+        super().__init__()
+        self.first = nn.ModuleDict({name: nn.Linear(size, hidden) for name, size in sizes.items()})
+        self.second = nn.ModuleDict({name: nn.Linear(hidden, hidden) for name in sizes})
+        self.post = nn.Linear(hidden * len(sizes), hidden)
+        self.out = nn.Linear(hidden, 1)
+
+    def forward(self, batch: Batch) -> Tensor:
+        parts = []
+        for name, first in self.first.items():
+            values, mask = batch.modalities[name].values, batch.modalities[name].mask
+            weight = mask.to(values.dtype)
+            mean = torch.einsum("btf,bt->bf", values, weight) / weight.sum(1, keepdim=True).clamp_min(1)
+            parts.append(self.second[name](functional.relu(first(mean))))
+        return self.out(functional.relu(self.post(torch.cat(parts, 1))))[:, 0]
+
+
+class BareLSTM(nn.Module):
+    """LF-LSTM as one would write it by hand for three feature sequences."""
+
+    def __init__(self, sizes: dict[str, int], hidden: int) -> None:
+        super().__init__()
+        self.lstm = nn.ModuleDict({name: nn.LSTM(size, hidden, batch_first=True) for name, size in sizes.items()})
+        self.second = nn.ModuleDict({name: nn.Linear(hidden, hidden) for name in sizes})
+        self.post = nn.Linear(hidden * len(sizes), hidden)
+        self.out = nn.Linear(hidden, 1)
+
+    def forward(self, batch: Batch) -> Tensor:
+        parts = []
+        for name, lstm in self.lstm.items():
+            values, mask = batch.modalities[name].values, batch.modalities[name].mask
+            states = lstm(values)[0]
+            parts.append(self.second[name](states[torch.arange(len(states), device=states.device), mask.sum(1) - 1]))
+        return self.out(functional.relu(self.post(torch.cat(parts, 1))))[:, 0]
+
+
+BARE = {"lf_dnn": BareDNN, "lf_lstm": BareLSTM}
+
+
+def bench(names: list[str], *, rounds: int = 15, samples: int = 1284, device: str = "auto") -> pd.DataFrame:
+    """One row a method and variant: seconds per epoch (median) and the ratio to the bare loop (median, lowest, highest).
+
+    Args:
+        names: methods that have a bare twin here.
+        rounds: how often all variants run in turn; two more rounds warm up.
+        samples: training samples of the made data (MOSI's number by default).
+        device: where to train.
+
+    Raises:
+        ConfigError: a method without a bare twin.
+    """
+    rows = []
+    for name in names:
+        if name not in BARE:
+            raise unknown("benchmark", name, BARE)
+        data = made_data(samples)
+        epochs = {label: timer(name, data, label, device) for label in ("bare loop", *BOUNDS, "exact B-fusion", "tracing on, probes")}
+        seconds: dict[str, list[float]] = {label: [] for label in epochs}
+        for number in range(rounds + 2):
+            for label, one_epoch in epochs.items():
+                taken = next(one_epoch)
+                if number >= 2:
+                    seconds[label].append(taken)
+        rows += [_row(name, label, seconds[label], seconds["bare loop"]) for label in seconds]
+    return pd.DataFrame(rows)
+
+
+def _row(name: str, label: str, taken: list[float], bare: list[float]) -> dict[str, object]:
+    """Median seconds, and the ratio round by round."""
+    ratios = sorted(a / b for a, b in zip(taken, bare, strict=True))
+    quarter = len(ratios) // 4
+    facts = {"method": name, "variant": label, "seconds": round(median(taken), 4), "ratio": round(median(ratios), 3)}
+    middle = f"{ratios[quarter]:.2f} to {ratios[-1 - quarter]:.2f}"
+    return {**facts, "middle half": middle, "bound": BOUNDS.get(label, float("nan")), "rounds": len(ratios)}
+
+
+def timer(name: str, data: Dataset, label: str, device: str) -> Iterator[float]:
+    """Yields the seconds of one epoch after another, without end."""
+    plan = Plan(epochs=100_000, patience=100_000, is_traced=label.startswith("tracing on"), probe_every=int(label.endswith("probes")), device=device)
+    if label == "bare loop":
+        return bare_epochs(BARE[name], data, plan)
+    return workbench_epochs(name, data, plan, {"update": label.split()[0].replace("-", "_")} if "B-fusion" in label else None)
+
+
+def _clock(work: Callable[[], object]) -> float:
+    """Seconds of the work, the device's queue included."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    begin = time.perf_counter()
+    work()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - begin
+
+
+def workbench_epochs(name: str, data: Dataset, plan: Plan, rule: dict[str, object] | None) -> Iterator[float]:
+    """Epochs of `workbench.training.training`."""
+    model = methods.build(name, {}, data.spec, seed=0)
+    model.balance = balance.build("b_fusion" if rule else None, model.modalities, rule)
+    epochs = training(model, data, plan)
+    while True:
+        yield _clock(lambda: next(epochs))
+
+
+def bare_epochs(kind: type[nn.Module], data: Dataset, plan: Plan) -> Iterator[float]:
+    """Epochs of the bare loop: the same batches, optimizer, loss and valid pass, and the best weights kept."""
+    torch.manual_seed(0)
+    state = TrainingState.start(methods.build("lf_dnn", {}, data.spec), plan)
+    device = next(state.model.parameters()).device
+    model = kind({name: spec.size for name, spec in data.spec.modalities.items()}, 128).to(device)
+    optimizer = torch.optim.Adam(model.parameters(), lr=plan.learning_rate)
+    train, valid = data["train"].to(device), data["valid"].to(device)
+    best: dict[str, object] = {"loss": float("inf")}
+
+    def epoch(number: int) -> None:
+        model.train()
+        total = 0.0
+        for batch in train.batches(plan.batch_size, seed=number):
+            optimizer.zero_grad()
+            loss = functional.l1_loss(model(batch), batch.target)
+            loss.backward()
+            optimizer.step()
+            total = total + loss.detach() * len(batch)
+        float(total)
+        model.eval()
+        with torch.no_grad():
+            said = torch.cat([model(batch) for batch in valid.batches(256)])
+        loss = float(functional.l1_loss(said, valid.target))
+        if loss < best["loss"]:
+            best.update(loss=loss, weights={name: value.cpu().clone() for name, value in model.state_dict().items()})
+
+    number = 0
+    while True:
+        number += 1
+        yield _clock(lambda number=number: epoch(number))
+
+
+def made_data(samples: int) -> Dataset:
+    """Random features in MOSI's unaligned shapes at a third of their longest lengths (text 50 x 300, audio 375 x 5, vision 500 x 20 at most)."""
+    shapes = {"text": (300, 50), "audio": (5, 125), "vision": (20, 165)}
+    random = np.random.default_rng(0)
+
+    def split(name: str, n: int) -> Split:
+        lengths = {key: random.integers(max(1, longest // 4), longest + 1, n) for key, (_, longest) in shapes.items()}
+        columns = {key: Column.from_list([random.standard_normal((t, shapes[key][0]), dtype=np.float32) for t in lengths[key]]) for key in shapes}
+        return Split(name, columns, torch.from_numpy(random.uniform(-3, 3, n).astype(np.float32)), [f"{name}{i}" for i in range(n)])
+
+    spec = Spec({key: ModalitySpec("sequence", size, longest) for key, (size, longest) in shapes.items()}, TaskSpec("regression"))
+    return Dataset("made", spec, {"train": split("train", samples), "valid": split("valid", max(8, samples // 6))})

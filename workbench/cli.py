@@ -1,0 +1,238 @@
+"""The command line: `workbench ...`. Heavy imports wait until a command needs them, so `--help` answers at once."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from workbench import __version__
+from workbench.errors import ConfigError, WorkbenchError
+
+LOOK, TRAIN, COMPARE, REPORT, LIVE = "1 Look", "2 Train", "3 Compare", "4 Report", "5 Live"
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    help="Fuse text, audio and vision, and see what the fusion does.\n\n"
+    "In the order of a day: look at data, train, compare, report, show it live. Every result also as JSON with --json.",
+)
+data_app = typer.Typer(no_args_is_help=True, help="Look at a data set, check it for faults and leaks, fetch it.  Example: workbench data check mosi_utterance")
+app.add_typer(data_app, name="data", rich_help_panel=LOOK)
+
+Json = Annotated[bool, typer.Option("--json", help="print the result as JSON")]
+Root = Annotated[Path | None, typer.Option("--root", help="data root; default: $WORKBENCH_DATA or ~/.cache/workbench")]
+Runs = Annotated[Path, typer.Option("--runs", help="folder of runs")]
+
+
+@app.command("list", rich_help_panel=LOOK)
+def list_names(
+    what: Annotated[str, typer.Argument(help="methods, datasets, balancers, encoders, notebooks or reports")], as_json: Json = False
+) -> None:
+    """What there is.  Example: workbench list methods"""
+    from workbench.listing import listing
+
+    rows = listing(what)
+    if as_json:
+        _print_json(rows)
+    else:
+        width = max((len(name) for name in rows), default=0)
+        for name, text in rows.items():
+            typer.echo(f"{name:<{width}}  {text}")
+
+
+@data_app.command("show")
+def data_show(card: str, as_json: Json = False) -> None:
+    """What a data card says."""
+    from workbench.listing import card_facts
+
+    facts = card_facts(card)
+    if as_json:
+        _print_json(facts)
+    else:
+        for name, value in facts.items():
+            typer.echo(f"{name:<12} {value}" if not isinstance(value, list) else "\n".join([f"{name}:", *(f"  - {item}" for item in value)]))
+
+
+@data_app.command("check")
+def data_check(card: str, root: Root = None, as_json: Json = False) -> None:
+    """Verify the data against its card and probe it for leaks; exit code 1 where a leak is found."""
+    from workbench.data.check import check
+
+    result = check(card, root=root)
+    _print_json(result.as_dict()) if as_json else typer.echo(result.text())
+    if result.leaks:
+        raise typer.Exit(1)
+
+
+@data_app.command("fetch")
+def data_fetch(
+    card: str,
+    root: Root = None,
+    mirror: Annotated[Path | None, typer.Option(help="take the files from a local copy; default: $WORKBENCH_MIRROR")] = None,
+    as_json: Json = False,
+) -> None:
+    """Download a data set from its card's sources, each file checked by its sha256."""
+    from workbench.data.fetch import fetch
+
+    paths = fetch(card, root=root, mirror=mirror, progress=not as_json)
+    _print_json([str(path) for path in paths]) if as_json else typer.echo(f"{card}: {len(paths)} files are there.  Next: workbench data check {card}")
+
+
+@app.command(rich_help_panel=TRAIN)
+def train(
+    method: Annotated[str, typer.Argument(help="a name of: workbench list methods")],
+    dataset: Annotated[str, typer.Argument(help="a name of: workbench list datasets, or a card's path")],
+    settings: Annotated[list[str] | None, typer.Option("--set", help="key=value of the method; plan.key=value; balance.key=value; data.key=value")] = None,
+    balance: Annotated[str, typer.Option(help="a rule of: workbench list balancers; none; default: the method's own")] = "default",
+    seed: Annotated[int, typer.Option(help="seed of weights, order and dropout")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1")] = "auto",
+    modalities: Annotated[str, typer.Option(help="only these, e.g. text,audio")] = "",
+    runs: Runs = Path("runs"),
+    root: Root = None,
+    resume: Annotated[bool, typer.Option("--resume", help="go on where an interrupted run of exactly these settings stopped")] = False,
+    has_preset: Annotated[bool, typer.Option("--preset/--no-preset", help="use the paper's settings for this data set, where there are any")] = True,
+    as_json: Json = False,
+) -> None:
+    """Train one model and keep the run.  Example: workbench train lf_dnn opinions/starved --balance b_fusion"""
+    from tqdm.auto import tqdm
+
+    from workbench.data import load
+    from workbench.fitting import fit
+
+    groups = _grouped(settings or [])
+    data = load(dataset, root=root, **groups["data"])
+    if modalities:
+        data = data.select(*[name.strip() for name in modalities.split(",")])
+    plan = {"seed": seed, "device": device, **groups["plan"]}
+    bar = tqdm(unit="epoch", disable=as_json or None, desc=method)
+
+    def show(epoch: Any) -> None:
+        bar.total = bar.total or plan.get("epochs")
+        bar.update(epoch.number - bar.n)
+        bar.set_postfix_str(f"loss train {epoch.loss['train']:.3f}, valid {epoch.loss['valid']:.3f}")
+
+    with bar:
+        run = fit(method, data, config=groups["config"], balance=balance, balance_config=groups["balance"], plan=plan, has_preset=has_preset,
+                  runs=runs, resume=resume, on_epoch=show)  # fmt: skip
+    if as_json:
+        _print_json({"id": run.id, "path": str(run.path), "metrics": run.metrics})
+        return
+    headline = run.config["headline"]
+    scores = "  ".join(f"{split} {headline} {run.metrics[split][headline]:.3f}" for split in ("valid", "test") if split in run.metrics)
+    typer.echo(f"{run.id}: {scores}  (best of {run.metrics['epochs']} epochs: {run.metrics['best_epoch']}, by valid loss)")
+    typer.echo(f"Next: {run.path}/  ·  workbench compare --runs {runs}")
+
+
+@app.command(rich_help_panel=COMPARE)
+def compare(runs: Runs = Path("runs"), split: Annotated[str, typer.Option(help="valid or test")] = "test", as_json: Json = False) -> None:
+    """All finished runs, one row a variant: mean and spread over seeds.  Example: workbench compare --runs runs"""
+    from workbench.listing import comparison
+
+    rows = comparison(runs, split=split)
+    if as_json:
+        _print_json(json.loads(rows.to_json(orient="records")))
+    else:
+        typer.echo(rows.to_string(index=False))
+
+
+@app.command(rich_help_panel=COMPARE)
+def bench(
+    methods: Annotated[str, typer.Option(help="methods to time, e.g. lf_dnn,lf_lstm")] = "lf_dnn,lf_lstm",
+    rounds: Annotated[int, typer.Option(min=3, help="rounds of A/B/A/B")] = 15,
+    as_json: Json = False,
+) -> None:
+    """Seconds per epoch beside a bare PyTorch loop of the same model, side by side in one process.  Example: workbench bench"""
+    from workbench.bench import bench as measure
+
+    table = measure(methods.split(","), rounds=rounds)
+    _print_json(json.loads(table.to_json(orient="records"))) if as_json else typer.echo(table.to_string(index=False))
+
+
+@app.command(rich_help_panel=REPORT)
+def report(
+    name: Annotated[str, typer.Argument(help="a report of: workbench list reports")],
+    parameters: Annotated[list[str] | None, typer.Option("-p", "--parameter", help="key=value for the notebooks, may be repeated")] = None,
+    out: Annotated[Path, typer.Option(help="folder of reports")] = Path("reports"),
+    fresh: Annotated[bool, typer.Option("--fresh", help="run every notebook again, also those whose page is up to date")] = False,
+    open_page: Annotated[bool, typer.Option("--open", help="open the index in a browser")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="no progress")] = False,
+    as_json: Json = False,
+) -> None:
+    """Execute a report's notebooks and write its pages.  Example: workbench report first_light -p seeds=5"""
+    from workbench.report import run_report
+
+    result = run_report(name, parameters=_pairs(parameters or []), out=out, fresh=fresh, open_page=open_page, quiet=quiet or as_json)
+    if as_json:
+        _print_json(result.as_dict())
+    raise typer.Exit(result.exit_code)
+
+
+@app.command(rich_help_panel=LIVE)
+def lab(port: Annotated[int, typer.Option(help="port of the server")] = 8888) -> None:
+    """JupyterLab on the notebooks, opened at 00_start_here."""
+    import subprocess
+
+    from workbench.report import notebook_folder
+
+    folder = notebook_folder()
+    command = [sys.executable, "-m", "jupyterlab", f"--port={port}", f"--ServerApp.root_dir={folder.parent}", "--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb"]
+    raise typer.Exit(subprocess.run(command, check=False).returncode)
+
+
+def _pairs(items: list[str]) -> dict[str, str]:
+    """`key=value` items as a dict.
+
+    Raises:
+        ConfigError: an item without `=`.
+    """
+    wrong = [item for item in items if "=" not in item]
+    if wrong:
+        raise ConfigError(f'"{wrong[0]}" is not of the form key=value', expected="for example --set hidden_size=64 or -p seeds=5")
+    return dict(item.split("=", 1) for item in items)
+
+
+def _grouped(items: list[str]) -> dict[str, dict[str, Any]]:
+    """`--set` items by what they belong to: the method's config, the plan, the balancing rule, the data."""
+    import yaml
+
+    groups: dict[str, dict[str, Any]] = {"config": {}, "plan": {}, "balance": {}, "data": {}}
+    for key, value in _pairs(items).items():
+        owner, _, field = key.rpartition(".")
+        if owner and owner not in groups:
+            raise ConfigError(f'--set {key}: unknown group "{owner}"', expected="plan.KEY, balance.KEY, data.KEY, or KEY of the method")
+        groups[owner or "config"][field] = yaml.safe_load(value)
+    return groups
+
+
+def _print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, indent=1, default=str))
+
+
+@app.callback(invoke_without_command=True)
+def _version(version: Annotated[bool, typer.Option("--version", help="print the version")] = False) -> None:
+    if version:
+        typer.echo(f"workbench {__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Runs the command line; errors that people can cause are printed without a traceback (with `WORKBENCH_DEBUG=1` with one)."""
+    import os
+
+    try:
+        app()
+    except WorkbenchError as error:
+        if os.environ.get("WORKBENCH_DEBUG"):
+            raise
+        if "--json" in sys.argv:
+            _print_json(error.as_dict())
+        else:
+            typer.echo(f"error: {error}", err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        typer.echo("Stopped. Finished runs and pages are kept; the same command (train: with --resume) goes on.", err=True)
+        sys.exit(130)

@@ -1,0 +1,250 @@
+"""Data cards: one Markdown file per data set, its YAML head typed and its data held against it.
+
+A card is read by people (the prose) and by the workbench (the head, between two `---` lines). No card means no data: every data
+set that a training sees was read with a card and verified against it (`workbench.data.verify`).
+"""
+
+import os
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
+
+from workbench.data.batch import Kind, TaskSpec
+from workbench.data.head import Lines, line_of, read_head
+from workbench.errors import DataError, near, unknown
+
+CARDS = Path(__file__).parents[2] / "data_cards"
+"""The cards that come with the workbench; `WORKBENCH_CARDS` names further folders, searched first."""
+
+SplitName = Literal["train", "valid", "test"]
+
+
+class _Head(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TaskCard(_Head):
+    """What is to be predicted: a number in `range`, or one of `classes`."""
+
+    kind: Literal["regression", "multiclass"]
+    range: tuple[float, float] | None = None
+    classes: list[str] = []
+    unit: str = ""
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> "TaskCard":
+        if self.kind == "regression" and (self.range is None or not self.range[0] < self.range[1] or self.classes):
+            raise ValueError("regression needs `range: [low, high]` with low < high, and no `classes:`")
+        if self.kind == "multiclass" and (len(set(self.classes)) < 2 or len(set(self.classes)) < len(self.classes) or self.range):
+            raise ValueError("multiclass needs `classes:` (two or more different names in the order of their labels), and no `range:`")
+        return self
+
+    def spec(self) -> TaskSpec:
+        """The task as a builder sees it."""
+        low, high = self.range or (0.0, float(len(self.classes) - 1))
+        return TaskSpec(self.kind, low, high, tuple(self.classes))
+
+
+class ModalityCard(_Head):
+    """One modality.
+
+    `size` is the number of features of a step (tokens: of the vocabulary; images: of channels), null where it is not fixed;
+    `rate` is in steps a second; `standardise` asks for training mean 0 and standard deviation 1 of every feature.
+    """
+
+    kind: Kind
+    size: int | None = Field(ge=1)
+    shape: list[int] = []
+    rate: float | None = Field(default=None, gt=0)
+    standardise: bool = False
+    description: str
+
+    @model_validator(mode="after")
+    def _fits(self) -> "ModalityCard":
+        if self.standardise and self.kind == "tokens":
+            raise ValueError("tokens are names, not amounts: `standardise: true` is for vectors, sequences and images")
+        if (self.kind == "image") != (len(self.shape) == 3):
+            raise ValueError("`shape: [channel, height, width]` is for images, and images need it")
+        return self
+
+
+class SourceCard(_Head):
+    """One file: its place below the data root (and below a mirror), where it comes from, and its sum."""
+
+    path: str
+    url: str | None = Field(default=None, pattern=r"^https?://")
+    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    bytes: int | None = Field(default=None, ge=0)
+
+    @field_validator("path")
+    @classmethod
+    def _stays_inside(cls, path: str) -> str:
+        pure = PurePosixPath(path)
+        if not path or pure.is_absolute() or ".." in pure.parts or "\\" in path or ":" in path:
+            raise ValueError("a path below the data root, with forward slashes and without `..`")
+        return path
+
+    @model_validator(mode="after")
+    def _is_checked(self) -> "SourceCard":
+        if self.url and not self.sha256:
+            raise ValueError("a file that is downloaded needs its `sha256:`")
+        return self
+
+
+class PublishedRow(_Head):
+    """A published result: `scores` by metric, as a share of one (MAE in the label's unit); `differs` says what is not as here."""
+
+    method: str
+    scores: dict[str, float] = Field(min_length=1)
+    split: str
+    source: str
+    differs: list[str] = []
+    note: str = ""
+
+
+class DataCard(_Head):
+    """The typed head of a card. Dict order is the order of the modalities everywhere."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    title: str
+    task: TaskCard
+    modalities: dict[str, ModalityCard] = Field(min_length=1)
+    splits: dict[SplitName, Annotated[int, Field(ge=1)] | None]
+    format: str
+    sources: list[SourceCard] = []
+    folds: dict[SplitName, list[str]] = {}
+    licence: str = Field(min_length=1)
+    citation: str = Field(min_length=1)
+    published: list[PublishedRow] = []
+    traps: list[str] = []
+
+    _path: Path = PrivateAttr(default=Path("card.md"))
+    _sha256: str = PrivateAttr(default="")
+    _prose: str = PrivateAttr(default="")
+    _lines: Lines = PrivateAttr(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> "DataCard":
+        if not {"train", "valid"} <= set(self.splits):
+            raise ValueError("`splits:` needs train and valid: nothing may be chosen on test")
+        groups = [group for fold in self.folds.values() for group in fold]
+        twice = sorted({group for group in groups if groups.count(group) > 1})
+        if twice:
+            raise ValueError(f"`folds:` names {twice[0]} twice: a video or speaker belongs to one split")
+        return self
+
+    @property
+    def path(self) -> Path:
+        """Where the card was read."""
+        return self._path
+
+    @property
+    def sha256(self) -> str:
+        """Sum of the card's text, for the run's record."""
+        return self._sha256
+
+    @property
+    def prose(self) -> str:
+        """The part for people, Markdown."""
+        return self._prose
+
+    def place(self, *field: str | int) -> str:
+        """Where in the card a field stands: `data_cards/mosi.md line 14`."""
+        return _place(self._path, self._lines, field)
+
+    def published_rows(self) -> list[dict[str, str | float | bool]]:
+        """The published results, one row a method and metric, with `is_comparable` (nothing differs)."""
+        return [
+            {"method": row.method, "metric": metric, "value": value, "split": row.split, "source": row.source}
+            | {"differs": ", ".join(row.differs), "is_comparable": not row.differs, "note": row.note}
+            for row in self.published
+            for metric, value in row.scores.items()
+        ]
+
+    @classmethod
+    def load(cls, path: str | Path) -> "DataCard":
+        """Reads and checks a card.
+
+        Raises:
+            DataError: no file, no head, a duplicate key, a field that is missing, unknown or of a wrong value, no prose.
+        """
+        path = Path(path)
+        head, lines, prose, digest = read_head(path)
+        try:
+            card = cls.model_validate(head)
+        except ValidationError as error:
+            raise _field_error(path, lines, error) from None
+        card._path, card._sha256, card._prose, card._lines = path, digest, prose, lines
+        return card
+
+
+def folders() -> list[Path]:
+    """Where cards are looked for: the folders in `WORKBENCH_CARDS`, then the workbench's own."""
+    own = [Path(folder) for folder in os.environ.get("WORKBENCH_CARDS", "").split(os.pathsep) if folder]
+    return [*own, CARDS]
+
+
+def _files() -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for folder in folders():
+        for path in sorted(folder.glob("*.md")):
+            if path.stem.lower() != "readme":
+                found.setdefault(path.stem, path)
+    return found
+
+
+def cards() -> list[str]:
+    """Names of all data sets that have a card."""
+    return sorted(_files())
+
+
+def card(name: str | Path) -> DataCard:
+    """The card of a data set by name (`mosi`), by name and preset (`opinions/starved`), or by path (`my/card.md`).
+
+    Raises:
+        ConfigError: a name that no card has.
+        DataError: the card cannot be read.
+    """
+    if str(name).endswith(".md"):
+        return DataCard.load(name)
+    stem, found = str(name).partition("/")[0], _files()
+    if stem not in found:
+        raise unknown("data set", stem, sorted(found), do="all: workbench list datasets; own data: write a card, see data_cards/README.md")
+    loaded = DataCard.load(found[stem])
+    if loaded.name != stem:
+        raise DataError(f"the card {found[stem].name} calls itself {loaded.name}", where=loaded.place("name"), expected=f"name: {stem}")
+    return loaded
+
+
+def _place(path: Path, lines: Lines, field: tuple[str | int, ...]) -> str:
+    """The field's line, or that of the field around it, with the path as a person would say it."""
+    return line_of(f"data_cards/{path.name}" if path.parent == CARDS else str(path), lines, field)
+
+
+def _field_error(path: Path, lines: Lines, error: ValidationError) -> DataError:
+    """The first thing that pydantic found, in the house's words; the number of further ones."""
+    problems = error.errors()
+    first = problems[0]
+    # pydantic adds the branch of a union to the place; only what stands in the card counts.
+    field = tuple(part for part in first["loc"] if not (isinstance(part, str) and part.startswith(("int", "constrained", "[key]"))))
+    name = ".".join(map(str, field)) or "head"
+    more = f" ({len(problems) - 1} more)" if len(problems) > 1 else ""
+    known = ", ".join(_fields_at(field))
+    if first["type"] == "extra_forbidden":
+        return DataError(
+            f"unknown field `{name}`.{near(str(field[-1]), _fields_at(field))}{more}", where=_place(path, lines, field), expected=f"one of {known}"
+        )
+    if first["type"] == "missing":
+        return DataError(f"the field `{name}` is missing{more}", where=_place(path, lines, field), expected=f"`{field[-1]}:` among {known}")
+    wrong = f" = {first['input']!r}" if isinstance(first["input"], str | int | float | None) else ""
+    return DataError(
+        f"the field `{name}`{wrong} is not right{more}", where=_place(path, lines, field), expected=first["msg"].removeprefix("Value error, ")
+    )
+
+
+def _fields_at(field: tuple[str | int, ...]) -> list[str]:
+    """The field names that are known where a field stands."""
+    models = {"task": TaskCard, "modalities": ModalityCard, "sources": SourceCard, "published": PublishedRow}
+    model = models.get(str(field[0]), DataCard) if len(field) > 1 else DataCard
+    return list(model.model_fields)

@@ -1,0 +1,13 @@
+"""The simulated data set: nothing on disk, `workbench.data.synthetic` makes it on the spot."""
+
+from pathlib import Path
+
+from workbench.data.batch import Dataset
+from workbench.data.card import DataCard
+
+
+def read(card: DataCard, root: Path, **dials: object) -> Dataset:
+    """`opinions` with a preset and dials (see `workbench.data.synthetic.opinions`); the card and the root are not needed."""
+    from workbench.data.synthetic import opinions
+
+    return opinions(**dials)

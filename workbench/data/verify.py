@@ -1,0 +1,237 @@
+"""Holds data against its card: each way to differ is an error of its own that names split, row, field and the card's line."""
+
+from collections.abc import Iterable
+from hashlib import sha256
+from pathlib import Path
+
+import torch
+
+from workbench.data.batch import Column, Dataset, ModalitySpec, Split
+from workbench.data.card import DataCard, SourceCard
+from workbench.errors import DataError, MissingDataError
+
+
+def missing_files(card: DataCard, root: Path) -> list[str]:
+    """Paths of the card's files that are not below the root, or do not have the card's size (no sum is computed: cheap)."""
+    return [source.path for source in card.sources if not _is_there(source, root)]
+
+
+def _is_there(source: SourceCard, root: Path) -> bool:
+    path = root / source.path
+    return path.is_file() and (source.bytes is None or path.stat().st_size == source.bytes)
+
+
+def file_sum(path: Path) -> str:
+    """The sha256 of a file."""
+    with path.open("rb") as file:
+        digest = sha256()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def verify_files(card: DataCard, root: Path, *, name: str = "") -> dict[str, str]:
+    """The sha256 of each file of the card.
+
+    Raises:
+        MissingDataError: some files are not below the root; the error lists them and the command that brings them.
+        DataError: a file has another size or sum than the card says.
+    """
+    absent = [source.path for source in card.sources if not (root / source.path).is_file()]
+    call = name or card.name
+    if absent:
+        can_fetch = all(source.url for source in card.sources)
+        do = f"workbench data fetch {call}" if can_fetch else f"put the file there, or correct `path:` in {card.place('sources')}"
+        listed = ", ".join(absent[:8]) + (f" and {len(absent) - 8} more" if len(absent) > 8 else "")
+        raise MissingDataError(f"{card.name}: {len(absent)} of {len(card.sources)} files are not on this machine", where=f"{root}: {listed}", do=do)
+    sums = {}
+    for i, source in enumerate(card.sources):
+        path = root / source.path
+        sums[source.path] = digest = file_sum(path)
+        size = path.stat().st_size
+        if source.bytes is not None and size != source.bytes:
+            hint = " (cut off?)" if size < source.bytes else ""
+            raise _other_file(card, path, i, "bytes", f"has {size} bytes{hint}", f"{source.bytes} bytes", call)
+        if source.sha256 is not None and digest != source.sha256:
+            raise _other_file(
+                card,
+                path,
+                i,
+                "sha256",
+                "is not the file of the card: its sha256 differs",
+                f"sha256 {source.sha256[:12]}..., got {digest[:12]}...",
+                call,
+            )
+    return sums
+
+
+def _other_file(card: DataCard, path: Path, i: int, field: str, what: str, expected: str, call: str) -> DataError:
+    do = f"workbench data fetch {call}" if card.sources[i].url else "restore the file"
+    return DataError(
+        f"{card.name}: {path.name} {what}", where=str(path), expected=expected, do=f"{do}; or correct `{field}:` in {card.place('sources', i, field)}"
+    )
+
+
+def verify(card: DataCard, dataset: Dataset) -> list[str]:
+    """Holds a data set against its card; returns what was verified, one sentence a fact.
+
+    Raises:
+        DataError: a split is missing, extra or of another size; a modality is missing, extra, out of order, of another kind,
+            size, shape or rate; another task; a sample without steps, NaN or infinity, an unknown token; a label out of range or of
+            no class; an id that stands twice; a video or speaker in a split that the card's folds do not say.
+    """
+    _verify_splits(card, dataset)
+    _verify_modalities(card, dataset)
+    if dataset.spec.task != card.task.spec():
+        raise _differs(card, f"the task is {dataset.spec.task}", f"{card.task.spec()}", "task")
+    for split in dataset.splits.values():
+        _verify_counts(card, split)
+        for name, column in split.columns.items():
+            verify_values(card.name, split, name, column, dataset.spec.modalities[name], do=_check(card, "modalities", name, "size"))
+        verify_target(card.name, split, dataset, do=_check(card, "task", "range" if card.task.kind == "regression" else "classes"))
+        _verify_groups(card, split)
+    return _facts(card, dataset)
+
+
+def _check(card: DataCard, *field: str | int) -> str:
+    return f"check the file: workbench data check {card.name}; or correct `{field[-1]}:` in {card.place(*field)}"
+
+
+def _differs(card: DataCard, what: str, expected: str, *field: str | int, where: str = "") -> DataError:
+    return DataError(f"{card.name}: {what}, the card says {expected}", where=where, expected=expected, do=_check(card, *field))
+
+
+def _verify_splits(card: DataCard, dataset: Dataset) -> None:
+    for name, count in card.splits.items():
+        if name not in dataset.splits:
+            raise _differs(card, f"the split {name} is missing", f"{name}: {count}", "splits", name)
+        found = len(dataset.splits[name])
+        if count is not None and found != count:
+            raise _differs(card, f"the split {name} has {found} samples", str(count), "splits", name, where=f"split {name}")
+    for name in dataset.splits:
+        if name not in card.splits:
+            raise _differs(card, f"there is a further split {name}", f"only {', '.join(card.splits)}", "splits", where=f"split {name}")
+
+
+def _verify_modalities(card: DataCard, dataset: Dataset) -> None:
+    for split in dataset.splits.values():
+        where = f"split {split.name}"
+        for name in card.modalities:
+            if name not in split.columns or name not in dataset.spec.modalities:
+                raise _differs(card, f"the modality {name} is missing", ", ".join(card.modalities), "modalities", name, where=where)
+        for name in (*split.columns, *dataset.spec.modalities):
+            if name not in card.modalities:
+                raise _differs(card, f"there is a further modality {name}", f"only {', '.join(card.modalities)}", "modalities", where=where)
+        if list(split.columns) != list(card.modalities):
+            raise _differs(card, f"the modalities come as {', '.join(split.columns)}", ", ".join(card.modalities), "modalities", where=where)
+    for name, modality in card.modalities.items():
+        spec = dataset.spec.modalities[name]
+        if spec.kind != modality.kind:
+            raise _differs(card, f"{name} is of kind {spec.kind}", modality.kind, "modalities", name, "kind")
+        if modality.size is not None and spec.size != modality.size:
+            word = {"tokens": "words", "image": "channels"}.get(spec.kind, "columns")
+            raise _differs(card, f"{name} has {spec.size} {word}", str(modality.size), "modalities", name, "size", where=f"modality {name}")
+        if modality.shape and list(spec.shape) != modality.shape:
+            raise _differs(card, f"{name} has the shape {list(spec.shape)}", str(modality.shape), "modalities", name, "shape")
+        if spec.rate != modality.rate:
+            raise _differs(card, f"{name} has the rate {spec.rate}", str(modality.rate), "modalities", name, "rate")
+
+
+def _verify_counts(card: DataCard, split: Split) -> None:
+    n = len(split)
+    counts = {"ids": len(split.ids)} | {name: len(column) for name, column in split.columns.items()}
+    counts |= {key: len(rows) for key, rows in (("groups", split.groups), ("texts", split.texts)) if rows is not None}
+    for name, found in counts.items():
+        if found != n:
+            raise DataError(
+                f"{card.name}: {name} has {found} samples, the target has {n}", where=f"split {split.name}, {name}", expected=f"{n} samples"
+            )
+    repeated = first_repeated(split.ids)
+    if repeated is not None:
+        raise DataError(f'{card.name}: the id "{repeated}" stands twice', where=f"split {split.name}", expected="one unique id a sample")
+
+
+def first_repeated(names: Iterable[str]) -> str | None:
+    """The first name that has been there before."""
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            return name
+        seen.add(name)
+    return None
+
+
+def verify_values(owner: str, split: Split, name: str, column: Column, spec: ModalitySpec, *, do: str = "") -> None:
+    """Every step of a modality is finite, of the right width, and (tokens) in the vocabulary; every sample has a step."""
+    where = f"split {split.name}, {name}"
+    empty = (column.lengths == 0).nonzero()
+    if len(empty):
+        raise DataError(
+            f"{owner}: {name} has a sample without a step", where=f"{where}, {_row(split, int(empty[0]))}", expected="one step or more a sample"
+        )
+    values = column.values
+    if spec.kind == "tokens":
+        wrong = (values < 0) | (values >= spec.size)
+        what, expected = "token id {} is in no vocabulary", f"0 to {spec.size - 1}"
+    else:
+        width = values.shape[1]
+        if width != spec.size or (spec.shape and tuple(values.shape[1:]) != spec.shape):
+            shape = list(spec.shape) if spec.shape else [spec.size]
+            raise DataError(f"{owner}: {name} is {list(values.shape[1:])} a step", where=f"{where}, first at row 0", expected=f"{shape}", do=do)
+        wrong = ~torch.isfinite(values.flatten(1))
+        what, expected = "a value is {}", "finite numbers"
+    if bool(wrong.any()):
+        at = wrong.nonzero()[0].tolist()
+        row = int(torch.searchsorted(column.offsets, at[0], right=True)) - 1
+        step = f", step {at[0] - int(column.offsets[row])}" if spec.kind in ("sequence", "tokens") else ""
+        feature = f", column {at[1]}" if len(at) > 1 else ""
+        value = (values if spec.kind == "tokens" else values.flatten(1))[tuple(at)].item()
+        raise DataError(
+            f"{owner}: {name}: {what.format(value)}",
+            where=f"{where}, {_row(split, row)}{step}{feature}",
+            expected=expected,
+            do=do if spec.kind == "tokens" else "",
+        )
+
+
+def _row(split: Split, row: int) -> str:
+    return f"row {row} ({split.ids[row]})" if row < len(split.ids) else f"row {row}"
+
+
+def verify_target(owner: str, split: Split, dataset: Dataset, *, do: str = "") -> None:
+    """Every label is a finite number in the task's range, or the number of a class."""
+    task, target = dataset.spec.task, split.target
+    if task.kind == "regression":
+        wrong = ~((target >= task.low) & (target <= task.high))
+        expected = f"a number in {task.low:g} to {task.high:g}"
+    else:
+        wrong = (target < 0) | (target >= len(task.classes))
+        expected = f"0 to {len(task.classes) - 1}: {', '.join(task.classes)}"
+    if bool(wrong.any()):
+        row = int(wrong.nonzero()[0])
+        what = f"the label {target[row].item():g} is {'out of range' if task.kind == 'regression' else 'of no class'}"
+        raise DataError(f"{owner}: {what}", where=f"split {split.name}, {_row(split, row)}, target", expected=expected, do=do)
+
+
+def _verify_groups(card: DataCard, split: Split) -> None:
+    fold = card.folds.get(split.name)
+    if fold is None:
+        return
+    differing = sorted(set(split.groups or ()) ^ set(fold))
+    if differing:
+        is_extra = differing[0] not in fold
+        what = f"{differing[0]} is {'in' if is_extra else 'not in'} the split {split.name}"
+        raise _differs(card, what, "otherwise", "folds", split.name, where=f"split {split.name}, groups")
+
+
+def _facts(card: DataCard, dataset: Dataset) -> list[str]:
+    facts = [f"split {name}: {len(split)} samples" for name, split in dataset.splits.items()]
+    facts += [f"{name}: {spec.kind}, size {spec.size}, finite everywhere" for name, spec in dataset.spec.modalities.items() if spec.kind != "tokens"]
+    facts += [f"{name}: tokens of {spec.size} words" for name, spec in dataset.spec.modalities.items() if spec.kind == "tokens"]
+    task = card.task
+    facts.append(f"labels in {task.range[0]:g} to {task.range[1]:g}" if task.range else f"labels: one of {', '.join(task.classes)}")
+    if card.folds:
+        facts.append("each video or speaker is in the split that the card says")
+    if card.sources:
+        facts.append(f"{len(card.sources)} files, sizes and sums as the card says")
+    return facts

@@ -1,0 +1,35 @@
+"""One question a file: a tidy table in, a figure with its caption out.
+
+Every table has columns with fixed names (`variant`, `seed`, `epoch`, `modality`, `split`, `metric`, `value`); every figure carries a caption
+computed from its numbers (`caption_of`). Nothing here knows torch. The names below are loaded when they are first asked for.
+"""
+
+from importlib import import_module
+from typing import Any
+
+HOMES = {
+    "gradient_magnitude": "gradients",
+    "weight_bars": "weights",
+    "alpha_over_epochs": "attention",
+    "alpha_distribution": "attention",
+    "unimodal_and_joint": "scores",
+    "learning_curves": "curves",
+    "predicted_and_true": "predictions",
+    "confusion": "predictions",
+    "scores_over_seeds": "over_seeds",
+    "effect_map": "dial_map",
+    "score_table": "tables",
+    "ScoreTable": "tables",
+    "caption_of": "captions",
+    "show": "showing",
+}
+__all__ = sorted(HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    """The public function of that name, from the file that holds it."""
+    if name not in HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(import_module(f"{__name__}.{HOMES[name]}"), name)
+    globals()[name] = found
+    return found

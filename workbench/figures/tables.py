@@ -1,0 +1,182 @@
+"""Scores as a table that does not mislead: spread and n in every cell, bold only where nothing else is better, ties named."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from itertools import combinations
+from math import isnan
+from typing import Any
+
+import pandas as pd
+
+from workbench.figures.captions import is_lower_better
+from workbench.figures.frames import by_seed, checked, difference, names
+from workbench.statistics import mean_and_spread, mean_interval, score
+
+LEVEL = 0.05
+CELL_STYLE = "text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap;padding:.25em .8em"
+
+
+@dataclass(frozen=True)
+class ScoreTable:
+    """Cells of a score table: one row per variant and metric, with mean, sd, low, high, n, is_bold, is_tied, is_published, source."""
+
+    cells: pd.DataFrame
+    metrics: tuple[str, ...]
+    seeds: Mapping[str, int] = field(default_factory=dict)  # the usual n of each metric, written in the header
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The table as plain text: a row per variant, a column per metric."""
+        rows = {name: {self.header(metric): self._text(name, metric) for metric in self.metrics} for name in names(self.cells, "variant")}
+        return pd.DataFrame.from_dict(rows, orient="index").rename_axis("variant")
+
+    def to_csv(self, *args: Any, **options: Any) -> str | None:
+        """The numbers behind the table as CSV (pandas' arguments)."""
+        return self.cells.to_csv(*args, **({"index": False} | options))
+
+    def header(self, metric: str) -> str:
+        """`accuracy ↑ (n = 5)`: the arrow points to better."""
+        count = f" (n = {self.seeds[metric]})" if metric in self.seeds else ""
+        return f"{metric} {'↓' if is_lower_better(metric) else '↑'}{count}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Header and cells as data, for a report's index: the page that draws them escapes them."""
+        variants = names(self.cells, "variant")
+        return {"columns": ["variant", *(self.header(metric) for metric in self.metrics)], "rows": [self._row(name) for name in variants]}
+
+    def _cell(self, variant: str, metric: str) -> Any:
+        found = self.cells[(self.cells["variant"] == variant) & (self.cells["metric"] == metric)]
+        return None if not len(found) else next(found.itertuples())
+
+    def _text(self, variant: str, metric: str) -> str:
+        cell = self._cell(variant, metric)
+        return "-" if cell is None else cell.text + (" =" if cell.is_tied else "")
+
+    def _row(self, variant: str) -> list[dict[str, Any]]:
+        found = [self._cell(variant, metric) for metric in self.metrics]
+        is_published = any(cell is not None and cell.is_published for cell in found)
+        head = {"text": variant, "is_italic": is_published, "source": next((cell.source for cell in found if cell is not None and cell.source), "")}
+        return [head, *(self._data(cell) for cell in found)]
+
+    def _data(self, cell: Any) -> dict[str, Any]:
+        if cell is None:
+            return {"text": "-"}
+        data = {"text": cell.text, "is_bold": bool(cell.is_bold), "is_tied": bool(cell.is_tied), "is_italic": bool(cell.is_published)}
+        return data if isnan(cell.low) else data | {"interval": self._small_interval(cell)}
+
+    def _small_interval(self, cell: Any) -> list[float]:
+        """Low, mean and high of a cell as parts (0 to 1) of its column's range, to draw it small."""
+        column = self.cells[(self.cells["metric"] == cell.metric) & ~self.cells["is_published"]]
+        low = column[["low", "mean"]].min().min()
+        reach = (column[["high", "mean"]].max().max() - low) or 1.0
+        return [round(float((value - low) / reach), 4) for value in (cell.low, cell.mean, cell.high)]
+
+    def _repr_html_(self) -> str:
+        return html_table(self.as_dict())
+
+
+def html_table(table: Mapping[str, Any]) -> str:
+    """The table of `ScoreTable.as_dict` as HTML; every text in it is escaped."""
+    head = "".join(f'<th style="{CELL_STYLE}">{escape(str(column))}</th>' for column in table["columns"])
+    rows = "".join(f"<tr>{_html_cell(row[0], 'th')}{''.join(_html_cell(cell, 'td') for cell in row[1:])}</tr>" for row in table["rows"])
+    note = "Bold: not beaten by any other (paired by seed, Holm, 5 %). =: ties with every bold cell of its column. Italic: published, never ranked."
+    return f'<table class="scores"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table><p class="note"><small>{escape(note)}</small></p>'
+
+
+def _html_cell(cell: Mapping[str, Any], tag: str) -> str:
+    """One cell: text, tie mark, and the interval drawn small."""
+    text = escape(str(cell["text"]))
+    text = f"<strong>{text}</strong>" if cell.get("is_bold") else text
+    text = f"<em>{text}</em>" if cell.get("is_italic") else text
+    source = f" <small>{escape(str(cell['source']))}</small>" if cell.get("source") else ""
+    style = CELL_STYLE.replace("right", "left") if tag == "th" else CELL_STYLE
+    return f'<{tag} style="{style}">{text}{" =" if cell.get("is_tied") else ""}{source}{_svg_interval(cell.get("interval"))}</{tag}>'
+
+
+def _svg_interval(parts: Sequence[float] | None) -> str:
+    """The 95 % interval as a line 60 pixels wide with a dot at the mean."""
+    if parts is None:
+        return ""
+    low, mean, high = (4 + 52 * part for part in parts)
+    line = f'<path d="M{low:.1f} 3v8M{low:.1f} 7H{high:.1f}M{high:.1f} 3v8" stroke="currentColor" fill="none"/>'
+    dot = f'<circle cx="{mean:.1f}" cy="7" r="3" fill="currentColor"/>'
+    return f' <svg width="60" height="14" viewBox="0 0 60 14" aria-hidden="true" style="vertical-align:middle">{line}{dot}</svg>'
+
+
+def score_table(frame: pd.DataFrame, *, metrics: Sequence[str], published: pd.DataFrame | None = None) -> ScoreTable:
+    """Scores over seeds: `mean ± sd`, bold where no other variant is better (paired t over seeds, Holm, 5 %), `=` where several are bold.
+
+    A column with one seed is not ranked: one number cannot be better. Published rows are italic and never ranked.
+
+    Args:
+        frame: columns variant, seed, metric, value.
+        metrics: the columns of the table, in order.
+        published: columns variant, metric, value (a number, or a text such as ".812 (other split)"); optional source.
+
+    Raises:
+        DataError: a column is missing, no row has a value, or a metric is in no row.
+    """
+    from workbench.errors import unknown
+
+    frame = checked(frame, "score_table", "variant", "seed", "metric", "value")
+    for metric in metrics:
+        if metric not in names(frame, "metric"):
+            raise unknown("metric", metric, names(frame, "metric"))
+    seeds = {metric: int(frame[frame["metric"] == metric].groupby("variant")["seed"].nunique().max()) for metric in metrics}
+    cells = [row for metric in metrics for row in _column(frame[frame["metric"] == metric], metric, seeds[metric])]
+    cells += _published(published, metrics)
+    return ScoreTable(pd.DataFrame(cells), tuple(metrics), seeds)
+
+
+def _column(rows: pd.DataFrame, metric: str, usual: int) -> list[dict[str, Any]]:
+    """The cells of one metric."""
+    bold = unbeaten(rows, lower_is_better=is_lower_better(metric))
+    found = []
+    for variant in names(rows, "variant"):
+        values = by_seed(rows[rows["variant"] == variant]).to_numpy()
+        mean, low, high = mean_interval(values)
+        text = mean_and_spread(values) + (f" (n = {len(values)})" if len(values) != usual else "")
+        cell = {"variant": variant, "metric": metric, "text": text, "mean": mean, "low": low, "high": high, "n": len(values)}
+        cell["sd"] = float(values.std(ddof=1)) if len(values) > 1 else float("nan")
+        is_bold = variant in bold
+        found.append(cell | {"is_bold": is_bold, "is_tied": is_bold and len(bold) > 1, "is_published": False, "source": ""})
+    return found
+
+
+def unbeaten(rows: pd.DataFrame, *, lower_is_better: bool = False) -> set[str]:
+    """The variants that no other beats: paired differences over shared seeds, p values corrected by Holm over all pairs of the column."""
+    variants = names(rows, "variant")
+    tests = []
+    for first, second in combinations(variants, 2):
+        change = difference(rows[rows["variant"] == first], rows[rows["variant"] == second])
+        if change is not None and not isnan(change.p):
+            tests.append((change.p, second if (change.mean > 0) != lower_is_better else first))
+    if not tests:
+        return set()
+    beaten = set()
+    for place, (p, loser) in enumerate(sorted(tests)):
+        if p > LEVEL / (len(tests) - place):
+            break
+        beaten.add(loser)
+    seeds = rows.groupby(rows["variant"].astype(str))["seed"].nunique()
+    return {name for name in variants if name not in beaten and seeds[name] > 1}
+
+
+def _published(published: pd.DataFrame | None, metrics: Sequence[str]) -> list[dict[str, Any]]:
+    """The cells of published rows."""
+    if published is None or not len(published):
+        return []
+    published = checked(published.rename(columns={"value": "said"}), "score_table's published rows", "variant", "metric", "said")
+    nothing = {"mean": float("nan"), "sd": float("nan"), "low": float("nan"), "high": float("nan"), "n": 0}
+    flags = {"is_bold": False, "is_tied": False, "is_published": True}
+    return [
+        {"variant": row["variant"], "metric": row["metric"], "text": _said(row["said"])} | nothing | flags | {"source": str(row.get("source") or "")}
+        for row in published.to_dict("records")
+        if row["metric"] in metrics
+    ]
+
+
+def _said(value: Any) -> str:
+    """A published number as a score, a text as it is."""
+    return score(float(value)) if isinstance(value, (int, float)) else str(value)

@@ -1,0 +1,357 @@
+"""`fit`: one training from names to a finished run on disk, safe against interruption at any moment.
+
+run = fit("lf_dnn", load("opinions/starved"), balance="b_fusion", plan={"seed": 3})
+run.metrics["test"]["acc2_non0"]
+"""
+
+import hashlib
+import json
+import os
+import platform
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+import xarray as xr
+
+from workbench import balance as balancing
+from workbench import methods
+from workbench.data.batch import Dataset
+from workbench.errors import TrainingError
+from workbench.model import FusionModel
+from workbench.runs import Run, Workspace, workspace
+from workbench.taps import record, taps
+from workbench.tasks import make_task
+from workbench.tracing import QUANTITIES
+from workbench.training import Epoch, Plan, TrainingState, predict, training
+
+CHECKPOINT_SECONDS = 10.0
+"""Least time between two checkpoints: a training that is killed loses at most this and the epoch it was in."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be trained, every value settled.
+
+    Args:
+        method, config: the method and its validated settings.
+        balance, balance_config: the rule (None: none) and its validated settings.
+        plan: how to train.
+        variant: the name in tables; `lf_dnn + b_fusion` where none is given.
+    """
+
+    method: str
+    config: Any
+    balance: str | None
+    balance_config: dict[str, Any]
+    plan: Plan
+    variant: str
+
+    def identity(self, data: Dataset) -> dict[str, Any]:
+        """Everything that the numbers depend on; equal identities are the same run."""
+        return {
+            "method": self.method,
+            "config": self.config.model_dump(),
+            "dataset": data.name,
+            "fingerprint": fingerprint(data),
+            "modalities": list(data.modalities),
+            "balance": self.balance,
+            "balance_config": self.balance_config,
+            "plan": self.plan.model_dump(exclude={"device"}),
+            "workbench": version("workbench-fusion"),
+        }
+
+
+def order(
+    method: str,
+    dataset: str,
+    *,
+    config: Mapping[str, Any] | None = None,
+    balance: str | None = "default",
+    balance_config: Mapping[str, Any] | None = None,
+    plan: Mapping[str, Any] | Plan | None = None,
+    has_preset: bool = True,
+    variant: str | None = None,
+) -> Order:
+    """Names and values, checked and completed by the paper's preset for the data set.
+
+    Args:
+        balance: a rule, `none`, or `default` (the rule that belongs to the method, if any).
+        has_preset: use the paper's settings for this data set, where there are any; given values win.
+
+    Raises:
+        ConfigError: an unknown method, rule or setting (near names are given), or a value out of bounds.
+    """
+    module = methods.method(method)
+    preset = methods.preset_for(method, dataset) if has_preset else None
+    settings = {**(preset.config if preset else {}), **(config or {})}
+    if not isinstance(plan, Plan):
+        plan = methods.checked(Plan, {**(preset.plan if preset else {}), **(plan or {})}, owner="the training plan")
+    rule = module.BALANCE if balance == "default" else None if balance == "none" else balance
+    rule_config = methods.checked(balancing.rule(rule).Config, dict(balance_config or {}), owner=f"rule {rule}").model_dump() if rule else {}
+    name = variant or (f"{method} + {rule}" if rule and rule != module.BALANCE else f"{method} - {module.BALANCE}" if module.BALANCE and not rule else method)
+    return Order(method, methods.checked(module.Config, settings, owner=f"method {method}"), rule, rule_config, plan, name)
+
+
+def fit(
+    method: str,
+    data: Dataset,
+    *,
+    runs: str | Path = "runs",
+    resume: bool = False,
+    reuse: bool = False,
+    on_epoch: Any = None,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    **settings: Any,
+) -> Run:
+    """Trains to the end, scores the best epoch once on test, and writes the run.
+
+    Args:
+        method: a name of `workbench list methods`.
+        data: the data; its sentences are prepared as the method's Config says.
+        runs: folder of runs.
+        resume: go on from a checkpoint of exactly this run, if one was left.
+        reuse: where exactly this run is finished already, return it.
+        on_epoch: called with each `Epoch`.
+        settings: see `order` (config, balance, balance_config, plan, has_preset, variant).
+
+    Raises:
+        ConfigError: an unknown name or value.
+        TrainingError: the loss became nan, or the folder cannot be written; finished epochs are kept in the `.part` folder.
+    """
+    wanted = order(method, data.name, **settings)
+    data = methods.prepare(data, wanted.config)
+    identity = wanted.identity(data)
+    run_id = name_run(wanted, data, identity)
+    finished = Path(runs) / run_id
+    if reuse and finished.is_dir():
+        return Run.load(finished)
+    model = methods.build(wanted.method, wanted.config, data.spec, seed=wanted.plan.seed)
+    model.balance = balancing.build(wanted.balance, model.modalities, wanted.balance_config)
+    with workspace(Path(runs), run_id, resume=resume) as space:
+        space.write("config.json", lambda path: path.write_text(json.dumps(describe(wanted, data, identity), indent=1)))
+        progress = Progress(space, model, wanted.plan, checkpoint_seconds)
+        progress.run(data, on_epoch)
+        return Run.load(finish(space, model, data, wanted, progress))
+
+
+def name_run(wanted: Order, data: Dataset, identity: dict[str, Any]) -> str:
+    """A name that people can read, with eight characters of the identity's hash."""
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
+    parts = [wanted.method, wanted.balance or "", data.name.replace("/", "-"), f"s{wanted.plan.seed}", digest]
+    return "-".join(part for part in parts if part)
+
+
+@dataclass
+class Progress:
+    """The epochs of a run so far, and their checkpoint.
+
+    Args:
+        space: the run's folder in the making.
+        model: the model in training.
+        plan: how it trains.
+        checkpoint_seconds: least time between two checkpoints.
+    """
+
+    space: Workspace
+    model: FusionModel
+    plan: Plan
+    checkpoint_seconds: float
+    epochs: list[dict[str, Any]] = field(default_factory=list)
+    steps: list[torch.Tensor] = field(default_factory=list)
+    saved: int = 0
+
+    def run(self, data: Dataset, on_epoch: Any) -> None:
+        """Trains to the end, from the checkpoint where there is one."""
+        state = TrainingState.start(self.model, self.plan)
+        if self.space.state_path.is_file():
+            self.load(state)
+        last = time.monotonic()
+        try:
+            with deferred_interrupt() as is_interrupted:
+                for epoch in training(self.model, data, self.plan, state=state, watch=watched(self.model)):
+                    self.keep(epoch)
+                    if on_epoch is not None:
+                        on_epoch(epoch)
+                    if is_interrupted() or time.monotonic() - last >= self.checkpoint_seconds:
+                        self.save(state)
+                        last = time.monotonic()
+                    if is_interrupted():
+                        raise KeyboardInterrupt
+        except TrainingError as error:
+            if not error.where:
+                kept = f"epochs 1 to {self.saved} are in {self.space.path}; resume with other rates is a new run" if self.saved else "no checkpoint yet"
+                raise TrainingError(error.what, where=f"{kept}", expected=error.expected or "a finite loss", do=error.do) from error
+            raise
+        self.model.load_state_dict(state.best_weights)
+
+    def keep(self, epoch: Epoch) -> None:
+        """Adds one epoch to the record, as plain numbers."""
+        metrics = {split: {"loss": epoch.loss[split], **epoch.metrics(split)} for split in ("train", "valid")}
+        means = {name: values.mean("batch").values.tolist() for name, values in epoch.watched.data_vars.items()}
+        facts = {"number": epoch.number, "seconds": epoch.seconds, "probe_seconds": epoch.probe_seconds, "learning_rate": epoch.learning_rate}
+        self.epochs.append({**facts, "metrics": metrics, "probes": epoch.probes, "tap_means": means})
+        if epoch.steps is not None:
+            self.steps.append(epoch.steps)
+
+    def save(self, state: TrainingState) -> None:
+        """Writes the checkpoint, whole or not at all."""
+        content = {"state": state.save(), "epochs": self.epochs, "steps": self.steps}
+        self.space.write("state.pt", lambda path: torch.save(content, path))
+        self.saved = state.number
+
+    def load(self, state: TrainingState) -> None:
+        """Goes back to the checkpoint."""
+        content = torch.load(self.space.state_path, weights_only=True, map_location=next(self.model.parameters()).device)
+        state.load(content["state"])
+        self.epochs, self.steps, self.saved = content["epochs"], [steps.cpu() for steps in content["steps"]], content["state"]["number"]
+
+
+def watched(model: FusionModel) -> list[str]:
+    """The taps with at most one number a modality and sample: small enough to record in every epoch."""
+    return [name for name, tap in taps(model).items() if set(tap.axes) <= {"batch", "modality"}]
+
+
+@contextmanager
+def deferred_interrupt() -> Iterator[Any]:
+    """The first Ctrl-C only sets a flag, so that the epoch is finished and saved; a second one interrupts at once."""
+    flag = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield flag.is_set
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def note(number: int, frame: Any) -> None:
+        if flag.is_set():
+            raise KeyboardInterrupt
+        flag.set()
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield flag.is_set
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def finish(space: Workspace, model: FusionModel, data: Dataset, wanted: Order, progress: Progress) -> Path:
+    """Scores the best epoch (the only time that test is touched), writes every file, and makes the folder the run."""
+    from safetensors.torch import save_file
+
+    device = next(model.parameters()).device
+    task = make_task(data.spec.task, loss=wanted.plan.loss)
+    best = min(progress.epochs, key=lambda epoch: epoch["metrics"]["valid"]["loss"])
+    metrics: dict[str, Any] = {"best_epoch": best["number"], "epochs": len(progress.epochs), "seconds": sum(epoch["seconds"] for epoch in progress.epochs)}
+    metrics |= {"parameters": sum(p.numel() for p in model.parameters()), "balance": model.balance.facts()}
+    groups = trace_groups(progress, model)
+    for name in ("valid", "test"):
+        if name in data.splits:
+            split = data[name].to(device)
+            with record(model, *watched(model)) as trace:
+                said = predict(model, split, wanted.plan).prediction
+            metrics[name] = {"loss": float(task.loss(said, split.target)), **task.metrics(said, split.target)}
+            groups[f"predictions/{name}"] = prediction_table(said, split.target, split.ids)
+            if name == "valid" and watched(model):
+                groups["taps"] = trace.dataset()
+    tree = xr.DataTree.from_dict(groups)
+    space.write("trace.nc", lambda path: tree.to_netcdf(path, engine="h5netcdf"))
+    space.write("model.safetensors", lambda path: save_file({name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}, path))
+    space.write("metrics.json", lambda path: path.write_text(json.dumps(metrics, indent=1)))
+    return space.finish()
+
+
+def prediction_table(prediction: torch.Tensor, target: torch.Tensor, ids: Sequence[str]) -> xr.Dataset:
+    """Predictions and truth by sample id; classes as their number, with each class's score beside."""
+    values = prediction.detach().float().cpu().numpy()
+    coords = {"sample": list(ids)}
+    if values.ndim == 1:
+        return xr.Dataset({"prediction": ("sample", values), "target": ("sample", target.float().cpu().numpy())}, coords)
+    return xr.Dataset({"prediction": ("sample", values.argmax(1)), "target": ("sample", target.cpu().numpy())}, coords)
+
+
+def trace_groups(progress: Progress, model: FusionModel) -> dict[str, xr.Dataset]:
+    """History, steps, probes and tap means as labelled arrays."""
+    names, numbers = list(model.modalities), [epoch["number"] for epoch in progress.epochs]
+    scores = pd.DataFrame(
+        [(epoch["number"], split, metric, value) for epoch in progress.epochs for split, values in epoch["metrics"].items() for metric, value in values.items()],
+        columns=["epoch", "split", "metric", "score"],
+    )
+    history = scores.set_index(["epoch", "split", "metric"]).to_xarray()
+    for fact in ("seconds", "probe_seconds", "learning_rate"):
+        history[fact] = ("epoch", [epoch[fact] for epoch in progress.epochs])
+    groups = {"history": history}
+    if progress.steps:
+        steps = torch.cat(progress.steps).numpy()
+        epoch = np.repeat(numbers, [len(part) for part in progress.steps])
+        coords = {"step": np.arange(1, len(steps) + 1), "quantity": list(QUANTITIES), "modality": names, "epoch": ("step", epoch)}
+        groups["steps"] = xr.Dataset({"trace": (("step", "quantity", "modality"), steps)}, coords)
+    probed = [epoch for epoch in progress.epochs if epoch["probes"]]
+    if probed:
+        values = [[epoch["probes"][name] for name in names] for epoch in probed]
+        groups["probes"] = xr.Dataset({"score": (("epoch", "modality"), values)}, {"epoch": [epoch["number"] for epoch in probed], "modality": names})
+    tap_names = list(progress.epochs[0]["tap_means"])
+    if tap_names:
+        means = {name: (("epoch", "modality"), [epoch["tap_means"][name] for epoch in progress.epochs]) for name in tap_names}
+        groups["tap_means"] = xr.Dataset(means, {"epoch": numbers, "modality": names})
+    return groups
+
+
+def describe(wanted: Order, data: Dataset, identity: dict[str, Any]) -> dict[str, Any]:
+    """config.json: the identity, and where, when and with what it ran."""
+    return {
+        **identity,
+        "variant": wanted.variant,
+        "plan": wanted.plan.model_dump(),
+        "headline": make_task(data.spec.task).headline,
+        "spec": asdict(data.spec),
+        "counts": {name: len(split) for name, split in data.splits.items()},
+        "notes": json.loads(json.dumps(data.notes, default=str)),
+        "ceiling": data.ceiling,
+        "environment": environment(),
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+
+
+def environment() -> dict[str, str]:
+    """Versions, machine and git revision of what runs."""
+    packages = ("workbench-fusion", "torch", "numpy", "transformers", "torchmetrics")
+    facts = {name: _version(name) for name in packages}
+    device = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "CPU"
+    return {**facts, "python": platform.python_version(), "device": device, "cores": str(os.cpu_count()), "threads": str(torch.get_num_threads()), "git": git_revision()}
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+@cache
+def git_revision() -> str:
+    """The revision of the package's checkout, `+` where it has changes; `unknown` outside git."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty=+", "--abbrev=12"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+
+
+def fingerprint(data: Dataset) -> str:
+    """Sixteen characters that change with any number, label or length of the data."""
+    digest = hashlib.sha256()
+    for name, split in data.splits.items():
+        digest.update(name.encode() + split.target.cpu().numpy().tobytes())
+        for modality, column in split.columns.items():
+            digest.update(modality.encode() + column.values.cpu().numpy().tobytes() + column.offsets.numpy().tobytes())
+    return digest.hexdigest()[:16]

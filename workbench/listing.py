@@ -1,0 +1,103 @@
+"""What there is, as plain rows: names for `workbench list`, a card's facts, runs compared."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from workbench.errors import WorkbenchError, unknown
+
+
+def listing(what: str) -> dict[str, str]:
+    """Name and one line each, of methods, datasets, balancers, encoders, notebooks or reports.
+
+    Raises:
+        ConfigError: there is no such list.
+    """
+    makers = {
+        "methods": _methods,
+        "datasets": _datasets,
+        "balancers": _balancers,
+        "encoders": _encoders,
+        "notebooks": _notebooks,
+        "reports": _reports,
+    }
+    if what not in makers:
+        raise unknown("list", what, makers)
+    return makers[what]()
+
+
+def _first_line(thing: Any) -> str:
+    return (thing.__doc__ or "").strip().splitlines()[0]
+
+
+def _methods() -> dict[str, str]:
+    from workbench import methods
+
+    return {name: methods.reference(name) for name in methods.METHODS}
+
+
+def _datasets() -> dict[str, str]:
+    from workbench.data import available, card, cards
+
+    return {name: f"{card(name).title}{'' if available(name) else f'  (not here: workbench data fetch {name})'}" for name in cards()}
+
+
+def _balancers() -> dict[str, str]:
+    from workbench import balance
+
+    return {name: _first_line(balance.rule(name)) for name in balance.RULES}
+
+
+def _encoders() -> dict[str, str]:
+    from workbench import encoders
+
+    kinds = (encoders.MeanMLP, encoders.LSTMEncoder, encoders.TextTransformer)
+    return {kind.__name__: _first_line(kind) for kind in kinds}
+
+
+def _notebooks() -> dict[str, str]:
+    import json
+
+    from workbench.report import notebook_folder
+
+    rows = {}
+    for path in sorted(notebook_folder().glob("*.ipynb")):
+        title = "".join(json.loads(path.read_text())["cells"][0]["source"]).splitlines()[0]
+        rows[path.stem] = title.lstrip("# ")
+    return rows
+
+
+def _reports() -> dict[str, str]:
+    from workbench.report import REPORTS
+
+    return {name: ", ".join(notebooks) for name, notebooks in REPORTS.items()}
+
+
+def card_facts(name: str) -> dict[str, Any]:
+    """The card's facts as plain values, the most asked first."""
+    from workbench.data import available, card
+
+    found = card(name)
+    facts = {"name": found.name, "title": found.title, "is_here": available(name)}
+    return {**facts, **{key: value for key, value in found.model_dump(mode="json").items() if key not in facts}}
+
+
+def comparison(folder: Path, *, split: str = "test") -> pd.DataFrame:
+    """One row a data set and variant: seeds, and each metric's mean and spread over them.
+
+    Raises:
+        WorkbenchError: the folder has no finished run.
+    """
+    from workbench.runs import table
+    from workbench.statistics import mean_and_spread
+
+    runs = table(folder)
+    if runs.empty:
+        raise WorkbenchError(f"no finished run in {folder}", expected="folders written by workbench train", do="workbench train lf_dnn opinions/starved")
+    metrics = [column for column in runs if column.startswith(f"{split}_")]
+    rows = []
+    for (dataset, variant), group in runs.groupby(["dataset", "variant"]):
+        cells = {name.removeprefix(f"{split}_"): mean_and_spread(group[name].to_numpy()) for name in metrics}
+        rows.append({"dataset": dataset, "variant": variant, "seeds": len(group), **cells})
+    return pd.DataFrame(rows)

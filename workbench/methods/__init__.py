@@ -1,0 +1,99 @@
+"""One file per paper. A method is a module with `Config`, `build(config, spec)`, `PRESETS`, `BALANCE` and a docstring that is its reference."""
+
+from dataclasses import dataclass
+from importlib import import_module
+from types import ModuleType
+from typing import Any, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from workbench.data.batch import Dataset, Spec
+from workbench.errors import ConfigError, near, unknown
+from workbench.model import FusionModel
+
+METHODS = {
+    "lf_dnn": "workbench.methods.lf_dnn",
+    "lf_lstm": "workbench.methods.lf_lstm",
+    "awf": "workbench.methods.awf",
+}
+"""Name of each method and its module."""
+
+
+class TextConfig(BaseModel):
+    """The settings that every method shares: how sentences enter."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: Literal["embedding", "frozen", "fine_tuned"] = Field(
+        "embedding", description="text as the data has it, or through a pretrained model: frozen (cached features) or fine-tuned"
+    )
+    text_model: str = Field("minilm", description="pretrained text model: minilm (packaged), a Hugging Face name, or a folder")
+    embedding_size: int = Field(64, ge=1, le=4096, description="width of the token embedding (text=embedding)")
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A paper's settings for one data set: values of the method's Config and of the training Plan."""
+
+    config: dict[str, Any]
+    plan: dict[str, Any]
+    source: str
+
+
+def method(name: str) -> ModuleType:
+    """The module of a method.
+
+    Raises:
+        ConfigError: no method has this name; the near ones are named.
+    """
+    if name not in METHODS:
+        raise unknown("method", name, METHODS, do="workbench list methods")
+    return import_module(METHODS[name])
+
+
+def reference(name: str) -> str:
+    """First line of the method's docstring."""
+    return (method(name).__doc__ or "").strip().splitlines()[0]
+
+
+def checked(schema: type[BaseModel], values: dict[str, Any], *, owner: str) -> Any:
+    """The values as a validated record of the schema.
+
+    Raises:
+        ConfigError: an unknown key (with near names) or a value out of bounds.
+    """
+    try:
+        return schema(**values)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        key = ".".join(str(part) for part in problem["loc"]) or "?"
+        if problem["type"] == "extra_forbidden":
+            what = f'{owner} has no setting "{key}".{near(key, schema.model_fields)}'
+            raise ConfigError(what, expected=f"one of {', '.join(schema.model_fields)}") from error
+        field = schema.model_fields.get(key)
+        hint = f" ({field.description})" if field is not None and field.description else ""
+        raise ConfigError(f"{owner}: {key}={problem.get('input')!r} will not do: {problem['msg']}", expected=f"{key}{hint}") from error
+
+
+def preset_for(name: str, dataset: str) -> Preset | None:
+    """The paper's settings for a data set, by its name or the name before `_` or `/` (`mosi_utterance` takes `mosi`)."""
+    presets = method(name).PRESETS
+    family = dataset.split("/")[0]
+    return presets.get(family) or presets.get(family.split("_")[0])
+
+
+def build(name: str, config: BaseModel | dict[str, Any], spec: Spec, *, seed: int = 0) -> FusionModel:
+    """A method's model for a data set; its first weights depend on the seed only."""
+    module = method(name)
+    config = config if isinstance(config, BaseModel) else checked(module.Config, dict(config), owner=f"method {name}")
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return module.build(config, spec)
+
+
+def prepare(data: Dataset, config: BaseModel) -> Dataset:
+    """The data as the method's Config wants its sentences."""
+    from workbench.text import prepare_text
+
+    return prepare_text(data, text=config.text, text_model=config.text_model)

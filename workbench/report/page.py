@@ -1,0 +1,148 @@
+"""An executed notebook becomes one page: offline, foldable, printable; on a failed page the failure comes first."""
+
+import re
+from collections.abc import Mapping, Sequence
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+from workbench import errors
+from workbench.report.headline import HEADLINE
+from workbench.report.outputs import plain, text_of, tidy
+from workbench.report.record import PageRecord, write_whole
+
+TEMPLATES = Path(__file__).parent / "templates"
+PARTS = {"in": "where", "expected": "expected", "do": "do"}
+HEADING = re.compile(r'<h([123]) id="([^"]+)">(.*?)</h\1>', re.DOTALL)
+
+
+def title_of(notebook: Any, name: str) -> str:
+    """The first heading of a notebook, else its name."""
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "markdown":
+            found = re.search(r"^#\s+(.+)$", text_of(cell["source"]), re.MULTILINE)
+            if found:
+                return re.sub(r"[*`_]{1,2}(\S.*?)[*`_]{1,2}", r"\1", found[1].strip())
+    return name
+
+
+def read_results(notebook: Any, record: PageRecord) -> None:
+    """Fills a record from an executed notebook: title, headlines, the error."""
+    record.title = title_of(notebook, record.name)
+    record.headlines, record.error, record.status = [], {}, "done"
+    number = 0
+    for cell in notebook["cells"]:
+        number += cell["cell_type"] == "code"
+        for output in cell.get("outputs", []):
+            if HEADLINE in output.get("data", {}):
+                record.headlines.append(dict(output["data"][HEADLINE]))
+            if output["output_type"] == "error" and not (output["ename"] == "SystemExit" and output["evalue"] in ("", "0")):
+                record.error = say_error(output, number)
+                record.status = "skipped" if record.error["kind"] == "MissingDataError" else "failed"
+                return
+
+
+def say_error(output: Mapping[str, Any], number: int) -> dict[str, Any]:
+    """An error output in plain words; for errors of this house its parts: where, expected, do."""
+    kind, said = output["ename"], text_of(output["evalue"])
+    is_ours = kind in {error.__name__ for error in _all_errors(errors.WorkbenchError)}
+    lines = said.split("\n")
+    parts = {}
+    for line in lines[1:] if is_ours else []:
+        word, _, rest = line.strip().partition(" ")
+        if word in PARTS:
+            parts[PARTS[word]] = rest.strip()
+    what = lines[0] if is_ours else f"{kind}: {lines[0]}"
+    trace = plain("\n".join(output.get("traceback", [])))
+    return {"what": what, "parts": parts, "kind": kind, "cell": number, "traceback": trace}
+
+
+def _all_errors(error: type) -> list[type]:
+    """A class and all that derive from it."""
+    return [error, *(found for child in error.__subclasses__() for found in _all_errors(child))]
+
+
+def write_page(notebook: Any, record: PageRecord, target: Path, *, report: str, pages: Sequence[PageRecord], folder: Path, facts: Mapping[str, Any]) -> None:
+    """Lays the page out and writes it.
+
+    Args:
+        notebook: the executed notebook.
+        record: its record; the number of figures is filled in.
+        target: the page to write.
+        report: the report's name.
+        pages: all pages of the report, for the links to the next and the one before.
+        folder: where the notebook's source is, for pictures named in its text.
+        facts: what the page says of its making (command, executed notebook).
+    """
+    body, record.figures = render_body(notebook, folder, stop_at=record.error.get("cell", 0))
+    place = [page.name for page in pages].index(record.name)
+    page = environment().get_template("page.html").render(
+        report=report,
+        record=record,
+        body=body,
+        contents=contents_of(body),
+        before=pages[place - 1] if place else None,
+        after=pages[place + 1] if place + 1 < len(pages) else None,
+        facts=facts,
+    )
+    write_whole(target, page)
+
+
+def render_body(notebook: Any, folder: Path, *, stop_at: int = 0) -> tuple[str, int]:
+    """The cells as HTML by nbconvert, and the number of figures; cells after a failure were never run and are left out."""
+    import nbformat
+    from nbconvert import HTMLExporter
+
+    cells, figures, number = [], 0, 0
+    for cell in notebook["cells"]:
+        tags = cell.get("metadata", {}).get("tags", [])
+        if "papermill-error-cell-tag" in tags:
+            continue
+        cell = nbformat.from_dict({**cell})
+        if cell["cell_type"] == "code":
+            number += 1
+            shown, found = tidy(cell.get("outputs", []))
+            cell["outputs"] = nbformat.from_dict(shown)
+            figures += found
+        cells.append(cell)
+        if stop_at and number >= stop_at:
+            break
+    copy = nbformat.from_dict({**notebook, "cells": cells})
+    exporter = HTMLExporter(template_name="notebook", extra_template_basedirs=[str(TEMPLATES)], exclude_anchor_links=True, embed_images=True)
+    exporter.mathjax_url = exporter.require_js_url = exporter.mermaid_js_url = exporter.jquery_url = ""
+    body, _ = exporter.from_notebook_node(copy, resources={"metadata": {"path": str(folder)}})
+    return body, figures
+
+
+def contents_of(body: str) -> list[dict[str, Any]]:
+    """The headings below the title, for the contents at the side."""
+    found = [(int(level), name, unescape(re.sub(r"<[^>]+>", "", text))) for level, name, text in HEADING.findall(body)]
+    return [{"level": level, "id": unescape(name), "text": text.strip("¶ \n")} for level, name, text in found if level > 1]
+
+
+def environment() -> Any:
+    """Jinja with escaping on: only the body that nbconvert made goes in as it is."""
+    from jinja2 import Environment, FileSystemLoader
+
+    from workbench.report.outputs import table, unbroken
+    from workbench.report.progress import clock, in_words
+
+    made = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    made.filters |= {"clock": clock, "in_words": in_words, "scores": table, "unbroken": unbroken}
+    return made
+
+
+def write_assets(folder: Path) -> None:
+    """The files all pages share, once: style, script, plotly's script, the colours of code."""
+    import plotly
+    from pygments.formatters import HtmlFormatter
+
+    folder.mkdir(parents=True, exist_ok=True)
+    script = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
+    target = folder / "plotly.min.js"
+    if not target.exists() or target.stat().st_size != script.stat().st_size:
+        write_whole(target, script.read_text(encoding="utf-8"))
+    light = HtmlFormatter(style="xcode").get_style_defs(".highlight")
+    dark = HtmlFormatter(style="github-dark").get_style_defs(':root[data-theme="dark"] .highlight')
+    write_whole(folder / "style.css", (TEMPLATES / "style.css").read_text(encoding="utf-8").replace("/* code colours */", f"{light}\n{dark}"))
+    write_whole(folder / "page.js", (TEMPLATES / "page.js").read_text(encoding="utf-8"))

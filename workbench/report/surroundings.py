@@ -1,0 +1,59 @@
+"""What a report was made with: versions, device, git revision, the command that makes it again."""
+
+import os
+import platform
+import shlex
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import workbench
+from workbench.report.record import package_version
+
+
+def device_words() -> str:
+    """`CPU, 2 cores, no GPU` or the GPU's name, without importing torch (two seconds that nobody should wait for a first line)."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    models = [line.split(":", 1)[1].strip() for path in Path("/proc/driver/nvidia/gpus").glob("*/information") for line in _lines(path) if line.startswith("Model")]
+    cards = ", ".join(f"{models.count(name)} x {name}" if models.count(name) > 1 else name for name in dict.fromkeys(models))
+    return f"CPU, {cores} {'core' if cores == 1 else 'cores'}, {cards or 'no GPU'}"
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text().splitlines()
+    except OSError:
+        return []
+
+
+def versions() -> dict[str, str]:
+    """The versions that matter for the numbers."""
+    found = {"workbench": workbench._package_version__, "python": platform.pythonpackage_version()}
+    found |= {name: package_version(name) for name in ("torch", "numpy", "scikit-learn", "transformers", "plotly", "papermill")}
+    return found | {"device": device_words(), "system": platform.platform()}
+
+
+def first_line() -> str:
+    """`workbench 0.1.0 · Python 3.11 · CPU, 2 cores, no GPU`."""
+    python = ".".join(platform.pythonpackage_version_tuple()[:2])
+    return f"workbench {workbench._package_version__} · Python {python} · {device_words()}"
+
+
+def git_revision(folder: Path) -> str:
+    """The revision of the checkout, `(with changes)` where files differ from it; nothing outside a checkout."""
+    revision = _git(folder, "rev-parse", "--short=12", "HEAD")
+    return f"{revision} (with changes)" if revision and _git(folder, "status", "--porcelain") else revision
+
+
+def _git(folder: Path, *words: str) -> str:
+    try:
+        return subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""
+
+
+def command(name: str, parameters: Mapping[str, Any], fresh: bool = False) -> str:
+    """The command that makes the report again."""
+    words = [f"{key}={','.join(map(str, value)) if isinstance(value, (list, tuple)) else value}" for key, value in parameters.items()]
+    return " ".join(["workbench report", shlex.quote(name), *(f"-p {shlex.quote(word)}" for word in words), *(["--fresh"] if fresh else [])])

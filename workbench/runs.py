@@ -1,0 +1,271 @@
+"""One folder per run: what was asked, what happened, and the model.
+
+    runs/<id>/config.json         method, data, seed, every value, versions, device, git revision
+              metrics.json        scores of the best epoch on valid, and on test
+              trace.nc            xarray DataTree: history, steps, probes, taps, predictions/valid, predictions/test
+              model.safetensors   the weights of the best epoch
+
+While a training runs, its folder is `runs/.<id>.part/` (with `state.pt`, the checkpoint); it is renamed when whole, so a reader never sees half a run.
+"""
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterable
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import IO, Any
+
+import pandas as pd
+import xarray as xr
+
+from workbench.data.batch import ModalitySpec, Spec, TaskSpec
+from workbench.errors import TrainingError, WorkbenchError
+from workbench.model import FusionModel
+
+FILES = ("config.json", "metrics.json", "trace.nc", "model.safetensors")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run on disk.
+
+    Args:
+        path: its folder.
+        config: config.json.
+        metrics: metrics.json: {"valid": {...}, "test": {...}, "best_epoch": ..., ...}.
+    """
+
+    path: Path
+    config: dict[str, Any]
+    metrics: dict[str, Any]
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Run":
+        """The run in a folder.
+
+        Raises:
+            WorkbenchError: the folder is not a whole run.
+        """
+        path = Path(path)
+        missing = [name for name in FILES if not (path / name).is_file()]
+        if missing:
+            raise WorkbenchError(
+                f"{path} is not a finished run", where=str(path), expected=f"the files {', '.join(FILES)}; missing: {', '.join(missing)}",
+                do="workbench compare --runs FOLDER lists finished runs",
+            )  # fmt: skip
+        try:
+            return cls(path, json.loads((path / "config.json").read_text()), json.loads((path / "metrics.json").read_text()))
+        except json.JSONDecodeError as error:
+            raise WorkbenchError(f"a file of the run is not JSON: {error}", where=str(path), do="delete the folder and train again") from error
+
+    @property
+    def id(self) -> str:
+        """The folder's name."""
+        return self.path.name
+
+    @property
+    def variant(self) -> str:
+        """Method, rule and what else tells it apart in a table, e.g. `lf_dnn + b_fusion`."""
+        return self.config["variant"]
+
+    @property
+    def seed(self) -> int:
+        """The seed of the plan."""
+        return self.config["plan"]["seed"]
+
+    @cached_property
+    def trace(self) -> xr.DataTree:
+        """Everything that was traced, read into memory."""
+        with xr.open_datatree(self.path / "trace.nc", engine="h5netcdf") as tree:
+            return tree.load()
+
+    @property
+    def spec(self) -> Spec:
+        """Modalities and task of the data it was trained on."""
+        saved = self.config["spec"]
+        modalities = {name: ModalitySpec(**{**m, "vocabulary": tuple(m["vocabulary"]), "shape": tuple(m["shape"])}) for name, m in saved["modalities"].items()}
+        return Spec(modalities, TaskSpec(**{**saved["task"], "classes": tuple(saved["task"]["classes"])}))
+
+    def model(self) -> FusionModel:
+        """The trained model, rebuilt from config.json and model.safetensors, in evaluation mode on the CPU."""
+        from safetensors.torch import load_file
+
+        from workbench import balance, methods
+
+        model = methods.build(self.config["method"], self.config["config"], self.spec, seed=self.seed)
+        model.balance = balance.build(self.config["balance"], model.modalities, self.config["balance_config"])
+        model.load_state_dict(load_file(self.path / "model.safetensors"))
+        return model.eval()
+
+
+def table(folder: str | Path = "runs") -> pd.DataFrame:
+    """One row per finished run: id, method, data, rule, seed, best epoch, scores on valid and test; empty where there are none."""
+    rows = []
+    for run in load_all(folder):
+        scores = {f"{split}_{metric}": value for split in ("valid", "test") for metric, value in run.metrics.get(split, {}).items()}
+        facts = {key: run.config[key] for key in ("method", "dataset", "balance", "variant")}
+        rows.append({"id": run.id, **facts, "seed": run.seed, "best_epoch": run.metrics["best_epoch"], "seconds": run.metrics["seconds"], **scores})
+    return pd.DataFrame(rows)
+
+
+def load_all(folder: str | Path = "runs") -> list[Run]:
+    """All finished runs of a folder, by name; unfinished and foreign folders are passed over."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        return []
+    return [Run.load(path) for path in sorted(folder.iterdir()) if not path.name.startswith(".") and all((path / name).is_file() for name in FILES)]
+
+
+class Workspace:
+    """The `.part` folder of a run in the making, held by one process.
+
+    The lock is the operating system's: it is gone the moment the process is, also after kill -9.
+    """
+
+    def __init__(self, path: Path, final: Path, lock: IO[str]) -> None:
+        self.path, self.final, self._lock = path, final, lock
+
+    @property
+    def state_path(self) -> Path:
+        """The checkpoint."""
+        return self.path / "state.pt"
+
+    def write(self, name: str, write: Any) -> Path:
+        """Writes one file whole or not at all: `write(temporary path)`, then a rename.
+
+        Raises:
+            TrainingError: it cannot be written (disk full, folder read-only); what stood there still stands.
+        """
+        target, temporary = self.path / name, self.path / f"{name}.tmp"
+        try:
+            write(temporary)
+            os.replace(temporary, target)
+        except (OSError, RuntimeError) as error:
+            # torch.save reports a full disk as a RuntimeError of its zip writer.
+            temporary.unlink(missing_ok=True)
+            raise cannot_write(target, error) from error
+        return target
+
+    def finish(self) -> Path:
+        """Makes the folder the finished run; a second run of the same name gets `-2`, `-3`, ..."""
+        self.state_path.unlink(missing_ok=True)
+        number, final = 1, self.final
+        while True:
+            try:
+                # rename(2) refuses a folder that is not empty, so two processes cannot take the same name.
+                os.rename(self.path, final)
+            except OSError as error:
+                if not final.exists():
+                    raise cannot_write(final, error) from error
+                number += 1
+                final = self.final.with_name(f"{self.final.name}-{number}")
+                continue
+            # The lock goes last: as long as it stands, nobody else takes this folder for a run in the making.
+            (final / "lock").unlink(missing_ok=True)
+            self._lock.close()
+            return final
+
+
+@contextmanager
+def workspace(folder: Path, run_id: str, *, resume: bool):  # noqa: ANN201 - yields a Workspace
+    """A `.part` folder that no other process holds; with `resume`, one that an ended process left, if there is one.
+
+    Raises:
+        TrainingError: the folder cannot be made or written.
+    """
+    space = _claim(Path(folder), run_id, resume=resume)
+    try:
+        yield space
+    finally:
+        space._lock.close()
+
+
+def _claim(folder: Path, run_id: str, *, resume: bool) -> Workspace:
+    """Takes the first `.part` folder of this run that is free."""
+    for number in range(1, 1000):
+        path = folder / (f".{run_id}.part" if number == 1 else f".{run_id}.{number}.part")
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            lock = (path / "lock").open("w")
+        except FileNotFoundError:
+            # Its owner finished and renamed the folder between our two lines.
+            continue
+        except OSError as error:
+            raise cannot_write(path, error) from error
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.close()
+            continue
+        if not _is_same_file(lock, path / "lock"):
+            # Its owner finished between our open and our lock: what we locked is no longer this folder's.
+            lock.close()
+            continue
+        if not resume:
+            for name in ("state.pt", *FILES):
+                (path / name).unlink(missing_ok=True)
+        return Workspace(path, folder / run_id, lock)
+    raise TrainingError(f"1,000 processes hold {run_id}", where=str(folder))
+
+
+def _is_same_file(opened: IO[str], path: Path) -> bool:
+    """True where the open file is the one that stands at the path now."""
+    try:
+        return os.fstat(opened.fileno()).st_ino == path.stat().st_ino
+    except FileNotFoundError:
+        return False
+
+
+def cannot_write(path: Path, error: Exception) -> TrainingError:
+    """The error for a folder that is full or read-only."""
+    folder = path if path.is_dir() else next((parent for parent in path.parents if parent.is_dir()), Path())
+    free = shutil.disk_usage(folder).free
+    kept = "" if not (path.parent / "state.pt").is_file() else f" What was finished is in {path.parent}; the same command with --resume goes on from there."
+    return TrainingError(
+        f"could not write {path.name}: {getattr(error, 'strerror', None) or error}.{kept}",
+        where=str(path),
+        expected=f"a folder that can be written ({free / 1e6:,.0f} MB are free on its disk)",
+        do="free some space, or choose another folder with --runs FOLDER",
+    )
+
+
+def frames(runs: Iterable[Run]) -> dict[str, pd.DataFrame]:
+    """The traces of several runs as tidy tables, one row a number; what the figures take.
+
+    Returns:
+        `history` (variant, seed, epoch, split, metric, value, is_best), `steps` (variant, seed, epoch, modality, quantity, value: mean over the epoch's steps),
+        `probes` (variant, seed, epoch, modality, metric, value), `predictions` (variant, seed, split, sample, prediction, target); and for each tap that was
+        watched, by its name (variant, seed, sample, modality, value: valid, best epoch) and `<name> by epoch` (variant, seed, epoch, modality, value).
+    """
+    tables: dict[str, list[pd.DataFrame]] = {}
+    for run in runs:
+        labels = {"variant": run.variant, "seed": run.seed}
+        for name, frame in _run_frames(run).items():
+            tables.setdefault(name, []).append(frame.assign(**labels))
+    return {name: pd.concat(parts, ignore_index=True) for name, parts in tables.items()}
+
+
+def _run_frames(run: Run) -> dict[str, pd.DataFrame]:
+    """The tables of one run (see `frames`)."""
+    trace = run.trace
+    history = trace["history"].to_dataset()
+    result = {"history": history["score"].to_dataframe("value").reset_index().dropna()}
+    result["history"]["is_best"] = result["history"]["epoch"] == run.metrics["best_epoch"]
+    if "steps" in trace:
+        steps = trace["steps"].to_dataset()
+        mean = steps["trace"].groupby("epoch").mean("step")
+        result["steps"] = mean.to_dataframe("value").reset_index()
+    if "probes" in trace:
+        result["probes"] = trace["probes"].to_dataset()["score"].to_dataframe("value").reset_index().assign(metric=run.config["headline"])
+    if "taps" in trace:
+        for tap, values in trace["taps"].to_dataset().data_vars.items():
+            result[tap] = values.to_dataframe("value").reset_index().rename(columns={"batch": "sample"})
+        for tap, values in trace["tap_means"].to_dataset().data_vars.items():
+            result[f"{tap} by epoch"] = values.to_dataframe("value").reset_index()
+    parts = [group.to_dataset().to_dataframe().reset_index().assign(split=split) for split, group in trace["predictions"].children.items()]
+    result["predictions"] = pd.concat(parts, ignore_index=True)
+    return result

@@ -1,0 +1,140 @@
+"""What is predicted: loss, metrics, and which metric is the headline.
+
+All metrics go through torchmetrics, one definition a name, the same in every table:
+
+| metric | rule |
+|---|---|
+| `acc2_has0` | negative (< 0) against non-negative (>= 0), on prediction and truth, all samples |
+| `acc2_non0` | samples whose truth is exactly 0 are dropped; then prediction > 0 against truth > 0 |
+| `f1_has0`, `f1_non0` | weighted F1 of the same two classes (each class's F1, weighted by its true count) |
+| `acc5`, `acc7` | clip both to [-2, 2] or [-3, 3], round half to even (numpy, MMSA), equality |
+| `mae` | mean absolute error, in the label's unit |
+| `corr` | Pearson correlation; a constant prediction has none and counts as 0 |
+| `accuracy`, `f1_macro`, `f1_weighted` | multi-class, on the arg max |
+
+Which do the papers use? Adaptive weight fusion (2024) says "positive and negative", and the rows that its Table 4 quotes (Self-MM 85.98,
+MISA 83.4, MulT 83.4) are those papers' negative/positive numbers: `acc2_non0` and `f1_non0`. MMSA prints both.
+"""
+
+import warnings
+from functools import partial
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional
+
+from workbench.data.batch import TaskSpec
+
+LOWER_IS_BETTER = {"mae", "loss"}
+"""Metrics where less is better; all others are better when higher."""
+
+METRIC_NAMES = {
+    "acc2_has0": "Acc-2 (negative / non-negative)",
+    "acc2_non0": "Acc-2 (negative / positive)",
+    "f1_has0": "F1 (negative / non-negative)",
+    "f1_non0": "F1 (negative / positive)",
+    "acc5": "Acc-5",
+    "acc7": "Acc-7",
+    "mae": "MAE",
+    "corr": "Correlation",
+    "accuracy": "Accuracy",
+    "f1_macro": "F1 (macro)",
+    "f1_weighted": "F1 (weighted)",
+}
+
+
+class Regression:
+    """One number a sample.
+
+    Args:
+        spec: range of the label.
+        loss: `l1` (mean absolute error, as the field's common framework trains MOSI) or `mse`.
+    """
+
+    def __init__(self, spec: TaskSpec, *, loss: str = "l1") -> None:
+        self.spec = spec
+        self.loss_name = loss
+        self.is_signed = spec.low < 0 < spec.high
+        self.headline = "acc2_non0" if self.is_signed else "corr"
+
+    def loss(self, prediction: Float[Tensor, " batch"], target: Float[Tensor, " batch"]) -> Float[Tensor, ""]:
+        """Mean loss of a batch (nan-safe nowhere: a nan is the trainer's to report)."""
+        target = target.to(prediction.dtype)
+        return functional.l1_loss(prediction, target) if self.loss_name == "l1" else functional.mse_loss(prediction, target)
+
+    def metrics(self, prediction: Float[Tensor, " batch"], target: Float[Tensor, " batch"]) -> dict[str, float]:
+        """Every metric of the module's table that fits the label's range."""
+        from torchmetrics.functional import mean_absolute_error
+
+        prediction, target = prediction.detach().float().cpu(), target.detach().float().cpu()
+        scores = {}
+        if self.is_signed:
+            scores |= two_class_scores(prediction >= 0, target >= 0, suffix="has0")
+            keep = target != 0
+            scores |= two_class_scores(prediction[keep] > 0, target[keep] > 0, suffix="non0")
+        if (self.spec.low, self.spec.high) == (-3.0, 3.0):
+            scores |= {f"acc{2 * limit + 1}": rounded_accuracy(prediction, target, limit=limit) for limit in (2, 3)}
+        scores["mae"] = float(mean_absolute_error(prediction, target))
+        scores["corr"] = correlation(prediction, target)
+        return scores
+
+
+class MultiClass:
+    """One of several classes a sample; the loss is cross entropy in nats."""
+
+    headline = "accuracy"
+
+    def __init__(self, spec: TaskSpec, *, loss: str = "l1") -> None:
+        self.spec = spec
+
+    def loss(self, prediction: Float[Tensor, "batch class"], target: Int[Tensor, " batch"]) -> Float[Tensor, ""]:
+        """Mean cross entropy of a batch."""
+        return functional.cross_entropy(prediction, target)
+
+    def metrics(self, prediction: Float[Tensor, "batch class"], target: Int[Tensor, " batch"]) -> dict[str, float]:
+        """Accuracy, macro and weighted F1 of the arg max."""
+        from torchmetrics.functional.classification import multiclass_accuracy, multiclass_f1_score
+
+        prediction, target = prediction.detach().float().cpu(), target.detach().cpu()
+        score = partial(multiclass_f1_score, prediction, target, num_classes=len(self.spec.classes), validate_args=False)
+        accuracy = multiclass_accuracy(prediction, target, num_classes=len(self.spec.classes), average="micro", validate_args=False)
+        return {"accuracy": float(accuracy), "f1_macro": float(score(average="macro")), "f1_weighted": float(score(average="weighted"))}
+
+
+Task = Regression | MultiClass
+
+
+def make_task(spec: TaskSpec, *, loss: str = "l1") -> Task:
+    """The task of a data set; `loss` matters for regression only."""
+    return (MultiClass if spec.kind == "multiclass" else Regression)(spec, loss=loss)
+
+
+def two_class_scores(prediction: Tensor, target: Tensor, *, suffix: str) -> dict[str, float]:
+    """Accuracy and weighted F1 of two classes given as booleans; nan where no sample is left."""
+    from torchmetrics.functional.classification import multiclass_accuracy, multiclass_f1_score
+
+    if not len(target):
+        return {f"acc2_{suffix}": float("nan"), f"f1_{suffix}": float("nan")}
+    prediction, target = prediction.long(), target.long()
+    accuracy = multiclass_accuracy(prediction, target, num_classes=2, average="micro", validate_args=False)
+    f1 = multiclass_f1_score(prediction, target, num_classes=2, average="weighted", validate_args=False)
+    return {f"acc2_{suffix}": float(accuracy), f"f1_{suffix}": float(f1)}
+
+
+def rounded_accuracy(prediction: Tensor, target: Tensor, *, limit: int) -> float:
+    """Share of samples whose clipped and rounded prediction equals the clipped and rounded truth (Acc-5: limit 2, Acc-7: limit 3)."""
+    return float((prediction.clamp(-limit, limit).round() == target.clamp(-limit, limit).round()).float().mean())
+
+
+def correlation(prediction: Tensor, target: Tensor) -> float:
+    """Pearson correlation; 0 where one side is constant or has one sample."""
+    from torchmetrics.functional import pearson_corrcoef
+
+    if len(target) < 2 or prediction.std() == 0 or target.std() == 0:
+        return 0.0
+    with warnings.catch_warnings():
+        # torchmetrics warns of a variance near zero; a nearly constant prediction is normal in a first epoch.
+        warnings.simplefilter("ignore", UserWarning)
+        value = float(pearson_corrcoef(prediction, target))
+    return value if torch.isfinite(torch.tensor(value)) else 0.0

