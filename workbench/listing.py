@@ -38,7 +38,8 @@ def _methods() -> dict[str, str]:
 
 
 def _datasets() -> dict[str, str]:
-    from workbench.data import available, card, cards
+    from workbench.data import available
+    from workbench.data.card import card, cards
 
     return {name: f"{card(name).title}{'' if available(name) else f'  (not here: workbench data fetch {name})'}" for name in cards()}
 
@@ -76,7 +77,8 @@ def _reports() -> dict[str, str]:
 
 def card_facts(name: str) -> dict[str, Any]:
     """The card's facts as plain values, the most asked first."""
-    from workbench.data import available, card
+    from workbench.data import available
+    from workbench.data.card import card
 
     found = card(name)
     facts = {"name": found.name, "title": found.title, "is_here": available(name)}

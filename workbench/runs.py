@@ -94,12 +94,17 @@ class Run:
         """The trained model, rebuilt from config.json and model.safetensors, in evaluation mode on the CPU."""
         from safetensors.torch import load_file
 
-        from workbench import balance, methods
-
-        model = methods.build(self.config["method"], self.config["config"], self.spec, seed=self.seed)
-        model.balance = balance.build(self.config["balance"], model.modalities, self.config["balance_config"])
+        model = self.model_like(seed=self.seed)
         model.load_state_dict(load_file(self.path / "model.safetensors"))
         return model.eval()
+
+    def model_like(self, *, seed: int) -> FusionModel:
+        """A model of the same make, not trained: its first weights depend on the seed."""
+        from workbench import balance, methods
+
+        model = methods.build(self.config["method"], self.config["config"], self.spec, seed=seed)
+        model.balance = balance.build(self.config["balance"], model.modalities, self.config["balance_config"])
+        return model
 
 
 def table(folder: str | Path = "runs") -> pd.DataFrame:

@@ -4,7 +4,8 @@ import torch
 
 from workbench.data.arrays import dataset_from_arrays
 from workbench.data.batch import Dataset, TaskSpec
-from workbench.data.check import _score, check
+from workbench.data.check import check
+from workbench.data.leak import is_leak, score
 from workbench.errors import DataError
 
 VIDEOS, EACH, FEATURES = {"train": 40, "valid": 12, "test": 12}, 12, 60
@@ -76,7 +77,7 @@ def test_facts_of_a_modality_by_hand():
     assert facts.zeros == pytest.approx((15 + 4) / (15 * 3))  # 15 steps: column 0 throughout, column 1 in four of train.
     assert facts.repeated == 1
     assert found.modalities["text"].repeated == 1
-    assert found.modalities["text"].zeros == pytest.approx(1 / 4)  # One unknown word of four.
+    assert found.modalities["text"].unknown == pytest.approx(1 / 4)  # One unknown word of four.
     assert found.shared_groups == ["a"]
     assert any("1 videos or speakers are in two splits, a among them" in said for said in found.warnings)
     assert any("exactly a sample of train" in said for said in found.warnings)
@@ -84,11 +85,19 @@ def test_facts_of_a_modality_by_hand():
 
 def test_score_and_its_error_by_hand():
     right = np.array([True, True, True, False])
-    accuracy, error = _score(right, None)
+    accuracy, error = score(right, None)
     assert accuracy == 0.75
     assert error == pytest.approx(np.sqrt((4 / 6) * (2 / 6) / 4))
     # Two groups: sums of (right - .75) are .5 and -.5; sqrt((.25 + .25) * 2 / 1) / 4 = .25, and .2357 for single samples.
-    assert _score(right, ["a", "a", "b", "b"])[1] == pytest.approx(0.25)
+    assert score(right, ["a", "a", "b", "b"])[1] == pytest.approx(0.25)
+
+
+def test_rule_by_hand():
+    assert is_leak((0.9, 0.02), (0.7, 0.05))  # .20 above .10 and above 3 * .0539.
+    assert not is_leak((0.9, 0.02), (0.7, 0.07))  # 3 * .0728 = .218.
+    assert not is_leak((0.9, 0.001), (0.81, 0.001))  # Sure, but small.
+    assert not is_leak((0.5, 0.001), (0.9, 0.001))
+    assert not is_leak((float("nan"), float("nan")), (0.9, 0.001))
 
 
 def test_result_as_table_and_dict():

@@ -149,6 +149,7 @@ def test_unknown_names_get_near_ones():
 
 
 def test_import_is_light():
-    code = "import sys, workbench.data.check, workbench.data.fetch; print([m for m in ('sklearn', 'pooch', 'pandas', 'requests', 'transformers', 'plotly') if m in sys.modules])"
+    code = "import sys, workbench.data.check, workbench.data.fetch; "
+    code += "print([m for m in ('sklearn', 'pooch', 'pandas', 'requests', 'transformers', 'plotly') if m in sys.modules])"
     found = run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"

@@ -37,7 +37,7 @@ class Config(BaseModel):
     rate: float = Field(0.01, gt=0, le=100, description="learning rate of the weights (Eq. 10), scale-free where normalize is on")
     normalize: bool = Field(True, description="divide the gradient magnitudes by their mean before Eq. (6); off is the paper's form")
     min_weight: float | None = Field(0.01, ge=0, le=1, description="floor of every weight; none is the paper")
-    warmup_epochs: int = Field(0, ge=0, le=1000, description="epochs during which the weights stay at 1")
+    warmup_epochs: int = Field(0, ge=0, description="epochs during which the weights stay at 1")
 
 
 def build(config: Config, modalities: Sequence[str]) -> "BFusion":

@@ -3,7 +3,6 @@
 The probe for leaked labels and its rule stand in `workbench.data.leak`.
 """
 
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -12,9 +11,9 @@ import numpy as np
 from scipy import sparse
 
 from workbench.data import read
-from workbench.data.batch import PADDING, Column, Dataset, ModalitySpec, Split
+from workbench.data.batch import UNKNOWN, Dataset, Split
+from workbench.data.leak import classes, features, inside_train, is_leak, predict, scaled, score
 from workbench.data.verify import verify_target, verify_values
-from workbench.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,11 +31,12 @@ class ModalityCheck:
         name, kind, size: as in the spec.
         shortest, median, longest: steps of a sample over all splits.
         zero_columns, constant_columns: share of the features that are 0 throughout / that never change in train (not for tokens).
-        zeros: share of the values that are exactly 0 (tokens: of unknown words outside train).
+        zeros: share of the values that are exactly 0 (not for tokens).
+        unknown: share of the words of valid and test that train does not have (tokens).
         repeated: samples of valid and test that are, in this modality, exactly a sample of train.
         inside, inside_error: accuracy of the linear probe in cross-validation inside train, and its standard error.
         valid, valid_error: its accuracy on valid when fitted on all of train.
-        is_leak: see the rule above.
+        is_leak: see the rule in `workbench.data.leak`.
     """
 
     name: str
@@ -48,6 +48,7 @@ class ModalityCheck:
     zero_columns: float
     constant_columns: float
     zeros: float
+    unknown: float
     repeated: int
     inside: float
     inside_error: float
@@ -156,10 +157,8 @@ def _modality(dataset: Dataset, name: str, part: dict, labels: dict[str, np.ndar
     on_valid = score(predict(rows["train"], labels["train"], rows["valid"]) == labels["valid"], dataset.splits["valid"].groups)
     inside = inside_train(part["train"], labels["train"], groups)
     spec = dataset.spec.modalities[name]
-    contents = _contents(dataset, name)
-    return ModalityCheck(
-        name, spec.kind, spec.size, **contents, inside=inside[0], inside_error=inside[1], valid=on_valid[0], valid_error=on_valid[1], is_leak=is_leak
-    )
+    verdict = {"inside": inside[0], "inside_error": inside[1], "valid": on_valid[0], "valid_error": on_valid[1], "is_leak": is_leak(inside, on_valid)}
+    return ModalityCheck(name, spec.kind, spec.size, **_contents(dataset, name), **verdict)
 
 
 def _contents(dataset: Dataset, name: str) -> dict[str, float | int]:
@@ -170,12 +169,11 @@ def _contents(dataset: Dataset, name: str) -> dict[str, float | int]:
     found["repeated"] = _repeated(dataset.splits, name)
     if dataset.spec.modalities[name].kind == "tokens":
         others = [column.values.numpy() for key, column in columns.items() if key != "train"]
-        unknown = float((np.concatenate(others) == 1).mean())
-        return found | {"zero_columns": 0.0, "constant_columns": 0.0, "zeros": unknown}
+        return found | {"zero_columns": 0.0, "constant_columns": 0.0, "zeros": 0.0, "unknown": float((np.concatenate(others) == UNKNOWN).mean())}
     values = {key: column.values.flatten(1).numpy() for key, column in columns.items()}
     every = np.concatenate(list(values.values()))
-    constant = float((np.ptp(values["train"], axis=0) == 0).mean())
-    return found | {"zero_columns": float((every == 0).all(0).mean()), "constant_columns": constant, "zeros": float((every == 0).mean())}
+    found |= {"zero_columns": float((every == 0).all(0).mean()), "constant_columns": float((np.ptp(values["train"], axis=0) == 0).mean())}
+    return found | {"zeros": float((every == 0).mean()), "unknown": 0.0}
 
 
 def _repeated(splits: dict[str, Split], name: str) -> int:
@@ -184,7 +182,7 @@ def _repeated(splits: dict[str, Split], name: str) -> int:
     def keys(split: Split) -> list[bytes | None]:
         column = split.columns[name]
         values, offsets = column.values.numpy(), column.offsets.tolist()
-        empty = 1 if values.ndim == 1 else 0
+        empty = UNKNOWN if values.ndim == 1 else 0
         samples = [values[start:end] for start, end in pairwise(offsets)]
         return [None if (sample == empty).all() else sample.tobytes() for sample in samples]
 

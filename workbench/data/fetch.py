@@ -46,7 +46,7 @@ def fetch(name: str, *, root: str | Path | None = None, mirror: str | Path | Non
     """
     card, folder = find_card(name), data_root(str(name), root=root)
     mirror = mirror or os.environ.get("WORKBENCH_MIRROR") or None
-    if mirror is not None and not Path(mirror).is_dir():
+    if mirror is not None and card.sources and not Path(mirror).is_dir():
         raise MissingDataError(
             f"there is no mirror {mirror}", expected="a folder with the files at the card's paths", do="correct --mirror or WORKBENCH_MIRROR"
         )

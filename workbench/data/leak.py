@@ -1,9 +1,10 @@
 """The leak probe. A linear model that is fitted on one part of train and scored on another part must do about as well on valid. Where it does much
 better inside train, the *features* were fitted on the training labels: no choice of a model inside train can be trusted then.
 
-Rule: a modality is flagged where accuracy inside train (5-fold cross-validation, whole groups held out) exceeds accuracy on valid by more than
-`GAP` = 0.10 and by more than `ERRORS` = 3 standard errors of the difference. Why: 3 errors keep chance out (about one honest modality in 700); 0.10 lets
-pass what other speakers, other films or a harder valid set do honestly. Errors count groups (videos, speakers), not samples, where groups are known.
+Rule: a modality is flagged where accuracy inside train (5-fold cross-validation, whole groups held out) exceeds accuracy on valid by more
+than `GAP` = 0.10 and by more than `ERRORS` = 3 standard errors of the difference. Why: 3 errors keep chance out (about one honest modality in
+700); 0.10 lets pass what other speakers, other films or a harder valid set do honestly. Errors count groups (videos, speakers), not samples,
+where groups are known.
 
 It cannot see a leak that valid shares: a valid set cut from the samples that the features were fitted on looks as good as train.
 """

@@ -232,6 +232,7 @@ def _facts(card: DataCard, dataset: Dataset) -> list[str]:
     facts.append(f"labels in {task.range[0]:g} to {task.range[1]:g}" if task.range else f"labels: one of {', '.join(task.classes)}")
     if card.folds:
         facts.append("each video or speaker is in the split that the card says")
+    summed = sum(source.sha256 is not None for source in card.sources)
     if card.sources:
-        facts.append(f"{len(card.sources)} files, sizes and sums as the card says")
+        facts.append(f"{summed} of {len(card.sources)} files have the sha256 of the card" if summed else "the card gives no sums for its files")
     return facts

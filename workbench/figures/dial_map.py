@@ -66,7 +66,8 @@ def _findings(frame: pd.DataFrame, x_name: str, y_name: str, quantity: str) -> l
     """How many cells help, hurt, do nothing; where the effect is largest."""
     signs = [sign_of(row.low, row.high) for row in frame.itertuples()]
     helps, hurts, same = (signs.count(sign) for sign in ("+", "−", "="))
-    whole = f"{captions.first_upper(quantity)}: above zero in {helps}, below in {hurts}, no difference found in {same} of {captions.count(len(frame), 'cell')}."
+    cells = captions.count(len(frame), "cell")
+    whole = f"{captions.first_upper(quantity)}: above zero in {helps}, below in {hurts}, no difference found in {same} of {cells}."
     found = frame[[sign != "=" for sign in signs]]
     if not len(found):
         return [whole]

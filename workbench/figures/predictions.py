@@ -129,7 +129,5 @@ def _confusions(counts: np.ndarray, classes: Sequence[str]) -> list[str]:
     if not wrong.sum():
         return [first, "No class is taken for another."]
     row, column = np.unravel_index(int(wrong.argmax()), wrong.shape)
-    return [
-        first,
-        f"The most frequent mistake: {classes[row]} taken for {classes[column]} ({wrong[row, column]:,} of {captions.count(int(counts[row].sum()), 'sample')}).",
-    ]
+    whole_class = captions.count(int(counts[row].sum()), "sample")
+    return [first, f"The most frequent mistake: {classes[row]} taken for {classes[column]} ({wrong[row, column]:,} of {whole_class})."]

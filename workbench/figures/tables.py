@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from html import escape
 from itertools import combinations
 from math import isnan
 from typing import Any
@@ -10,11 +9,11 @@ from typing import Any
 import pandas as pd
 
 from workbench.figures.captions import is_lower_better
+from workbench.figures.cells import html_table
 from workbench.figures.frames import by_seed, checked, difference, names
 from workbench.statistics import mean_and_spread, mean_interval, score
 
 LEVEL = 0.05
-CELL_STYLE = "text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap;padding:.25em .8em"
 
 
 @dataclass(frozen=True)
@@ -74,34 +73,6 @@ class ScoreTable:
 
     def _repr_html_(self) -> str:
         return html_table(self.as_dict())
-
-
-def html_table(table: Mapping[str, Any]) -> str:
-    """The table of `ScoreTable.as_dict` as HTML; every text in it is escaped."""
-    head = "".join(f'<th style="{CELL_STYLE}">{escape(str(column))}</th>' for column in table["columns"])
-    rows = "".join(f"<tr>{_html_cell(row[0], 'th')}{''.join(_html_cell(cell, 'td') for cell in row[1:])}</tr>" for row in table["rows"])
-    note = "Bold: not beaten by any other (paired by seed, Holm, 5 %). =: ties with every bold cell of its column. Italic: published, never ranked."
-    return f'<table class="scores"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table><p class="note"><small>{escape(note)}</small></p>'
-
-
-def _html_cell(cell: Mapping[str, Any], tag: str) -> str:
-    """One cell: text, tie mark, and the interval drawn small."""
-    text = escape(str(cell["text"]))
-    text = f"<strong>{text}</strong>" if cell.get("is_bold") else text
-    text = f"<em>{text}</em>" if cell.get("is_italic") else text
-    source = f" <small>{escape(str(cell['source']))}</small>" if cell.get("source") else ""
-    style = CELL_STYLE.replace("right", "left") if tag == "th" else CELL_STYLE
-    return f'<{tag} style="{style}">{text}{" =" if cell.get("is_tied") else ""}{source}{_svg_interval(cell.get("interval"))}</{tag}>'
-
-
-def _svg_interval(parts: Sequence[float] | None) -> str:
-    """The 95 % interval as a line 60 pixels wide with a dot at the mean."""
-    if parts is None:
-        return ""
-    low, mean, high = (4 + 52 * part for part in parts)
-    line = f'<path d="M{low:.1f} 3v8M{low:.1f} 7H{high:.1f}M{high:.1f} 3v8" stroke="currentColor" fill="none"/>'
-    dot = f'<circle cx="{mean:.1f}" cy="7" r="3" fill="currentColor"/>'
-    return f' <svg width="60" height="14" viewBox="0 0 60 14" aria-hidden="true" style="vertical-align:middle">{line}{dot}</svg>'
 
 
 def score_table(frame: pd.DataFrame, *, metrics: Sequence[str], published: pd.DataFrame | None = None) -> ScoreTable:

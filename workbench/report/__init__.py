@@ -9,7 +9,7 @@ from typing import Any
 from workbench.report.headline import headline
 
 HOMES = {"run_report": "run", "ReportResult": "run", "REPORTS": "catalogue", "notebook_folder": "catalogue", "PageRecord": "record"}
-__all__ = ["headline", *sorted(HOMES)]  # noqa: PLE0604
+__all__ = ["headline", *sorted(HOMES)]
 
 
 def __getattr__(name: str) -> Any:

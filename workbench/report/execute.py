@@ -10,6 +10,8 @@ from typing import Any
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import Engine, papermill_engines
 
+from workbench.report.page import is_counted
+
 ENGINE = "workbench-report"
 OnCell = Callable[[int, int], None]
 
@@ -46,6 +48,8 @@ class Execution:
             raise
         if self._part.exists():
             self._part.replace(self.target)
+        else:
+            self.target.unlink(missing_ok=True)  # the kernel never started: an earlier result is not this one's
 
     @property
     def _part(self) -> Path:
@@ -64,11 +68,17 @@ class Execution:
         settings |= {"resources": {"metadata": {"path": str(self.folder)}}, "execution": self}
         try:
             papermill.execute_notebook(
-                str(self.source), str(self._part), parameters=self.parameters, engine_name=ENGINE, kernel_name="python3", progress_bar=False, **settings
+                str(self.source),
+                str(self._part),
+                parameters=self.parameters,
+                engine_name=ENGINE,
+                kernel_name="python3",
+                progress_bar=False,
+                **settings,
             )
         except papermill.PapermillExecutionError:
             pass  # the executed notebook holds it
-        except Exception as error:  # noqa: BLE001 whatever happens to one notebook, the others still run
+        except Exception as error:
             self.error = error
 
     def stop(self) -> None:
@@ -91,13 +101,13 @@ class WatchedEngine(Engine):
         """Runs the cells in order; stops at the first error."""
         from papermill.log import logger
 
-        cells = sum(cell.cell_type == "code" for cell in nb_man.nb.cells)
+        cells = sum(is_counted(cell) for cell in nb_man.nb.cells)
         start = nb_man.cell_start
 
         def cell_start(cell: Any, cell_index: int | None = None, **more: Any) -> None:
             if execution.is_stopped:
                 raise RuntimeError("stopped")
-            execution.on_cell(sum(other.cell_type == "code" for other in nb_man.nb.cells[: (cell_index or 0) + 1]), cells)
+            execution.on_cell(sum(is_counted(other) for other in nb_man.nb.cells[: (cell_index or 0) + 1]), cells)
             start(cell, cell_index, **more)
 
         nb_man.cell_start = cell_start

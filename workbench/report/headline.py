@@ -1,8 +1,10 @@
 """A notebook's result in one sentence, for the report's index and the terminal."""
 
+from html import escape
 from typing import Any
 
 from workbench.errors import ConfigError
+from workbench.figures.cells import html_table
 
 HEADLINE = "application/vnd.workbench.headline+json"
 
@@ -38,19 +40,5 @@ def as_cells(table: Any) -> dict[str, Any] | None:
 
 def as_html(data: dict[str, Any]) -> str:
     """What JupyterLab shows: the sentence in bold and the table, all escaped."""
-    from html import escape
-
     text = f"<p><strong>{escape(data['sentence'])}</strong></p>"
-    if not data["table"]:
-        return text
-    head = "".join(f"<th>{escape(column)}</th>" for column in data["table"]["columns"])
-    rows = "".join(f"<tr>{''.join(_cell(cell) for cell in row)}</tr>" for row in data["table"]["rows"])
-    return f"{text}<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
-
-
-def _cell(cell: dict[str, Any]) -> str:
-    from html import escape
-
-    text = escape(str(cell["text"]))
-    text = f"<strong>{text}</strong>" if cell.get("is_bold") else f"<em>{text}</em>" if cell.get("is_italic") else text
-    return f"<td>{text}{' =' if cell.get('is_tied') else ''}</td>"
+    return text + (html_table(data["table"]) if data["table"] else "")

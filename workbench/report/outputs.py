@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
+from workbench.figures.cells import html_table, unbroken
 from workbench.report.headline import HEADLINE
 
 PLOTLY = "application/vnd.plotly.v1+json"
@@ -17,7 +18,7 @@ def tidy(outputs: list[Any]) -> tuple[list[dict[str, Any]], int]:
     """The outputs as HTML or Markdown bundles, and the number of figures among them."""
     shown: list[dict[str, Any]] = []
     figures = 0
-    for output in merge_streams(outputs):
+    for output in merge_streams(sorted(outputs, key=is_log)):
         if output["output_type"] == "stream":
             shown += _stream(output)
         elif output["output_type"] in ("display_data", "execute_result"):
@@ -27,6 +28,11 @@ def tidy(outputs: list[Any]) -> tuple[list[dict[str, Any]], int]:
             figures += is_figure
             shown.append(bundle)
     return [{"output_type": "display_data", "metadata": {}, "data": data} for data in shown], figures
+
+
+def is_log(output: Mapping[str, Any]) -> bool:
+    """True for the error stream: progress bars and warnings go below what a cell shows."""
+    return output["output_type"] == "stream" and output["name"] == "stderr"
 
 
 def merge_streams(outputs: list[Any]) -> list[Any]:
@@ -65,14 +71,16 @@ def _bundle(data: Mapping[str, Any], metadata: Mapping[str, Any]) -> tuple[dict[
     """The best form of one output, and whether it is a figure."""
     own = metadata.get("workbench", {})
     if HEADLINE in data:
-        return {"text/html": f'<p class="headline">{escape(str(data[HEADLINE]["sentence"]))}</p>{table(data[HEADLINE].get("table"))}'}, False
+        return {"text/html": f'<p class="headline">{escape(str(data[HEADLINE]["sentence"]))}</p>{_table(data[HEADLINE])}'}, False
     if PLOTLY in data:
         return {"text/html": plotly_figure(data[PLOTLY])}, True
     if "image/svg+xml" in data:
         return {"text/html": _figure(themed_svg(text_of(data["image/svg+xml"])), own.get("caption", ""), own.get("alt", ""))}, True
     for kind in ("image/png", "image/jpeg"):
         if kind in data:
-            image = f'<img src="data:{kind};base64,{escape(text_of(data[kind]).strip())}" alt="{escape(own.get("alt") or "a picture without words")}">'
+            image = (
+                f'<img src="data:{kind};base64,{escape(text_of(data[kind]).strip())}" alt="{escape(own.get("alt") or "a picture without words")}">'
+            )
             return {"text/html": _figure(image, own.get("caption", ""), "")}, True
     if WIDGET in data:
         return {"text/html": '<p class="note">Here the notebook has live controls: open it with <code>make lab</code>.</p>'}, False
@@ -101,11 +109,6 @@ def _figure(content: str, caption: str, alt: str) -> str:
     return f'<figure><div class="picture"{label}>{content}</div>{words}</figure>'
 
 
-def unbroken(text: str) -> str:
-    """The text with its numbers held together: no line ends between 95 and %."""
-    return text.replace(" %", "\u00a0%").replace(" ± ", "\u00a0±\u00a0").replace("n = ", "n\u00a0=\u00a0").replace("p = ", "p\u00a0=\u00a0")
-
-
 def themed_svg(svg: str) -> str:
     """A matplotlib SVG that follows the page's theme: white paper becomes the page's, ink the page's ink."""
     svg = svg[svg.find("<svg") :] if "<svg" in svg else ""
@@ -114,32 +117,6 @@ def themed_svg(svg: str) -> str:
     return svg
 
 
-def table(cells: Mapping[str, Any] | None) -> str:
-    """A headline's table; every text in it is escaped."""
-    if not cells:
-        return ""
-    head = "".join(f"<th scope='col'>{escape(str(column))}</th>" for column in cells["columns"])
-    rows = "".join(f"<tr>{''.join(_cell(cell, 'td' if place else 'th') for place, cell in enumerate(row))}</tr>" for row in cells["rows"])
-    marks = [cell for row in cells["rows"] for cell in row if cell.get("is_bold") or cell.get("is_italic")]
-    note = "Bold: not beaten by any other (paired by seed, Holm, 5 %). =: ties with every bold cell of its column. Italic: published, never ranked."
-    below = f'<p class="note">{note}</p>' if marks else ""
-    return f'<div class="wide"><table class="scores"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>{below}'
-
-
-def _cell(cell: Mapping[str, Any], tag: str) -> str:
-    """One cell: text, tie, source, the interval drawn small."""
-    text = escape(unbroken(str(cell.get("text", ""))))
-    text = f"<strong>{text}</strong>" if cell.get("is_bold") else text
-    text = f"<em>{text}</em>" if cell.get("is_italic") else text
-    source = f" <small>{escape(str(cell['source']))}</small>" if cell.get("source") else ""
-    return f"<{tag}>{text}{' =' if cell.get('is_tied') else ''}{source}{_interval(cell.get('interval'))}</{tag}>"
-
-
-def _interval(parts: Any) -> str:
-    """The 95 % interval as a small line with a dot at the mean."""
-    if not parts:
-        return ""
-    low, mean, high = (4 + 52 * float(part) for part in parts)
-    line = f'<path d="M{low:.1f} 3v8M{low:.1f} 7H{high:.1f}M{high:.1f} 3v8" stroke="currentColor" fill="none"/>'
-    dot = f'<circle cx="{mean:.1f}" cy="7" r="3" fill="currentColor"/>'
-    return f' <svg class="small" width="60" height="14" viewBox="0 0 60 14" aria-hidden="true">{line}{dot}</svg>'
+def _table(found: Mapping[str, Any]) -> str:
+    """A headline's table, where it has one."""
+    return html_table(found["table"]) if found.get("table") else ""

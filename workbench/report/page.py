@@ -13,6 +13,7 @@ from workbench.report.record import PageRecord, write_whole
 
 TEMPLATES = Path(__file__).parent / "templates"
 PARTS = {"in": "where", "expected": "expected", "do": "do"}
+ANCHOR = re.compile(r'<a class="anchor-link"[^>]*></a>')
 HEADING = re.compile(r'<h([123]) id="([^"]+)">(.*?)</h\1>', re.DOTALL)
 
 
@@ -32,7 +33,7 @@ def read_results(notebook: Any, record: PageRecord) -> None:
     record.headlines, record.error, record.status = [], {}, "done"
     number = 0
     for cell in notebook["cells"]:
-        number += cell["cell_type"] == "code"
+        number += is_counted(cell)
         for output in cell.get("outputs", []):
             if HEADLINE in output.get("data", {}):
                 record.headlines.append(dict(output["data"][HEADLINE]))
@@ -40,6 +41,11 @@ def read_results(notebook: Any, record: PageRecord) -> None:
                 record.error = say_error(output, number)
                 record.status = "skipped" if record.error["kind"] == "MissingDataError" else "failed"
                 return
+
+
+def is_counted(cell: Mapping[str, Any]) -> bool:
+    """True for code cells of the source: the one that papermill put in with the parameters given is not counted."""
+    return cell["cell_type"] == "code" and "injected-parameters" not in cell.get("metadata", {}).get("tags", [])
 
 
 def say_error(output: Mapping[str, Any], number: int) -> dict[str, Any]:
@@ -62,7 +68,9 @@ def _all_errors(error: type) -> list[type]:
     return [error, *(found for child in error.__subclasses__() for found in _all_errors(child))]
 
 
-def write_page(notebook: Any, record: PageRecord, target: Path, *, report: str, pages: Sequence[PageRecord], folder: Path, facts: Mapping[str, Any]) -> None:
+def write_page(
+    notebook: Any, record: PageRecord, target: Path, *, report: str, pages: Sequence[PageRecord], folder: Path, facts: Mapping[str, Any]
+) -> None:
     """Lays the page out and writes it.
 
     Args:
@@ -76,14 +84,18 @@ def write_page(notebook: Any, record: PageRecord, target: Path, *, report: str, 
     """
     body, record.figures = render_body(notebook, folder, stop_at=record.error.get("cell", 0))
     place = [page.name for page in pages].index(record.name)
-    page = environment().get_template("page.html").render(
-        report=report,
-        record=record,
-        body=body,
-        contents=contents_of(body),
-        before=pages[place - 1] if place else None,
-        after=pages[place + 1] if place + 1 < len(pages) else None,
-        facts=facts,
+    page = (
+        environment()
+        .get_template("page.html")
+        .render(
+            report=report,
+            record=record,
+            body=body,
+            contents=contents_of(body),
+            before=pages[place - 1] if place else None,
+            after=pages[place + 1] if place + 1 < len(pages) else None,
+            facts=facts,
+        )
     )
     write_whole(target, page)
 
@@ -100,35 +112,36 @@ def render_body(notebook: Any, folder: Path, *, stop_at: int = 0) -> tuple[str, 
             continue
         cell = nbformat.from_dict({**cell})
         if cell["cell_type"] == "code":
-            number += 1
+            number += is_counted(cell)
             shown, found = tidy(cell.get("outputs", []))
             cell["outputs"] = nbformat.from_dict(shown)
             figures += found
         cells.append(cell)
         if stop_at and number >= stop_at:
+            cell["metadata"]["is_failed"] = True
             break
     copy = nbformat.from_dict({**notebook, "cells": cells})
-    exporter = HTMLExporter(template_name="notebook", extra_template_basedirs=[str(TEMPLATES)], exclude_anchor_links=True, embed_images=True)
+    exporter = HTMLExporter(template_name="notebook", extra_template_basedirs=[str(TEMPLATES)], anchor_link_text="", embed_images=True)
     exporter.mathjax_url = exporter.require_js_url = exporter.mermaid_js_url = exporter.jquery_url = ""
     body, _ = exporter.from_notebook_node(copy, resources={"metadata": {"path": str(folder)}})
-    return body, figures
+    return ANCHOR.sub("", body), figures
 
 
 def contents_of(body: str) -> list[dict[str, Any]]:
     """The headings below the title, for the contents at the side."""
     found = [(int(level), name, unescape(re.sub(r"<[^>]+>", "", text))) for level, name, text in HEADING.findall(body)]
-    return [{"level": level, "id": unescape(name), "text": text.strip("¶ \n")} for level, name, text in found if level > 1]
+    return [{"level": level, "id": unescape(name), "text": text.strip()} for level, name, text in found if level > 1]
 
 
 def environment() -> Any:
     """Jinja with escaping on: only the body that nbconvert made goes in as it is."""
     from jinja2 import Environment, FileSystemLoader
 
-    from workbench.report.outputs import table, unbroken
+    from workbench.figures.cells import html_table, unbroken
     from workbench.report.progress import clock, in_words
 
     made = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    made.filters |= {"clock": clock, "in_words": in_words, "scores": table, "unbroken": unbroken}
+    made.filters |= {"clock": clock, "in_words": in_words, "scores": html_table, "unbroken": unbroken}
     return made
 
 

@@ -41,7 +41,9 @@ def _literals(source: str, notebook: Path) -> dict[str, Any]:
     try:
         statements = ast.parse(source).body
     except SyntaxError as error:
-        raise ConfigError(f"the parameters cell cannot be read: {error.msg}", where=f"{where}, line {error.lineno}", expected="name = value") from error
+        raise ConfigError(
+            f"the parameters cell cannot be read: {error.msg}", where=f"{where}, line {error.lineno}", expected="name = value"
+        ) from error
     found = {}
     for statement in statements:
         target = statement.targets[0] if isinstance(statement, ast.Assign) else getattr(statement, "target", None)

@@ -59,7 +59,7 @@ def write_whole(path: Path, text: str) -> None:
 def page_key(notebook: Path, parameters: dict[str, Any], data: tuple[str, ...]) -> str:
     """A hash of all that decides what a page says: the notebook's cells, parameters, the package's code and version, torch, the data at hand."""
     cells = [(cell["cell_type"], "".join(cell["source"])) for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]]
-    parts = [cells, parameters, workbench._package_version__, package_version("torch"), list(data), code_hash()]
+    parts = [cells, parameters, workbench.__version__, package_version("torch"), list(data), code_hash()]
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 
@@ -74,6 +74,7 @@ def code_hash() -> str:
 
 
 def package_version(package: str) -> str:
+    """The installed version of a package."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:

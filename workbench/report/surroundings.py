@@ -15,7 +15,12 @@ from workbench.report.record import package_version
 def device_words() -> str:
     """`CPU, 2 cores, no GPU` or the GPU's name, without importing torch (two seconds that nobody should wait for a first line)."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    models = [line.split(":", 1)[1].strip() for path in Path("/proc/driver/nvidia/gpus").glob("*/information") for line in _lines(path) if line.startswith("Model")]
+    models = [
+        line.split(":", 1)[1].strip()
+        for path in Path("/proc/driver/nvidia/gpus").glob("*/information")
+        for line in _lines(path)
+        if line.startswith("Model")
+    ]
     cards = ", ".join(f"{models.count(name)} x {name}" if models.count(name) > 1 else name for name in dict.fromkeys(models))
     return f"CPU, {cores} {'core' if cores == 1 else 'cores'}, {cards or 'no GPU'}"
 
@@ -29,15 +34,15 @@ def _lines(path: Path) -> list[str]:
 
 def versions() -> dict[str, str]:
     """The versions that matter for the numbers."""
-    found = {"workbench": workbench._package_version__, "python": platform.pythonpackage_version()}
+    found = {"workbench": workbench.__version__, "python": platform.python_version()}
     found |= {name: package_version(name) for name in ("torch", "numpy", "scikit-learn", "transformers", "plotly", "papermill")}
     return found | {"device": device_words(), "system": platform.platform()}
 
 
 def first_line() -> str:
     """`workbench 0.1.0 · Python 3.11 · CPU, 2 cores, no GPU`."""
-    python = ".".join(platform.pythonpackage_version_tuple()[:2])
-    return f"workbench {workbench._package_version__} · Python {python} · {device_words()}"
+    python = ".".join(platform.python_version_tuple()[:2])
+    return f"workbench {workbench.__version__} · Python {python} · {device_words()}"
 
 
 def git_revision(folder: Path) -> str:

@@ -1,7 +1,7 @@
 """Own data on disk: one `<split>.npz` a split, the arrays of `workbench.data.arrays.dataset_from_arrays` by key.
 
-Modalities by the card's names, `target`, and, if known, `ids` and `groups`. Sentences are arrays of strings. Sequences of unequal length are padded to
-`samples time feature`, with their real lengths in `<modality>_lengths`. Pickled objects are refused.
+Modalities by the card's names, `target`, and, if known, `ids` and `groups`. Sentences are arrays of strings. Sequences of unequal length are
+padded to `samples time feature`, with their real lengths in `<modality>_lengths`. Pickled objects are refused.
 """
 
 import struct
