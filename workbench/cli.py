@@ -78,8 +78,8 @@ def data_fetch(
     """Download a data set from its card's sources, each file checked by its sha256."""
     from workbench.data.fetch import fetch
 
-    paths = fetch(card, root=root, mirror=mirror, progress=not as_json)
-    _print_json([str(path) for path in paths]) if as_json else typer.echo(f"{card}: {len(paths)} files are there.  Next: workbench data check {card}")
+    files = fetch(card, root=root, mirror=mirror, progress=not as_json)
+    _print_json([{"path": str(file.path), "bytes": file.bytes, "action": file.action} for file in files]) if as_json else typer.echo(f"{card}: {len(files)} files are there.  Next: workbench data check {card}")
 
 
 @app.command(rich_help_panel=TRAIN)
@@ -204,7 +204,10 @@ def _grouped(items: list[str]) -> dict[str, dict[str, Any]]:
         owner, _, field = key.rpartition(".")
         if owner and owner not in groups:
             raise ConfigError(f'--set {key}: unknown group "{owner}"', expected="plan.KEY, balance.KEY, data.KEY, or KEY of the method")
-        groups[owner or "config"][field] = yaml.safe_load(value)
+        try:
+            groups[owner or "config"][field] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"--set {key}: the value {value} cannot be read", expected="a YAML value, e.g. 64, 1e-3, true, [a, b]") from error
     return groups
 
 
@@ -233,6 +236,8 @@ def main() -> None:
         else:
             typer.echo(f"error: {error}", err=True)
         sys.exit(2)
-    except KeyboardInterrupt:
-        typer.echo("Stopped. Finished runs and pages are kept; the same command (train: with --resume) goes on.", err=True)
-        sys.exit(130)
+    except SystemExit as stop:
+        # typer turns Ctrl-C into exit code 130, without a word.
+        if stop.code == 130:
+            typer.echo("Stopped. Finished runs and pages are kept; the same command (train: with --resume) goes on.", err=True)
+        raise

@@ -8,6 +8,7 @@ A finished run is found again by its identity (every setting, the data's fingerp
 
 import os
 import pickle
+import signal
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
@@ -189,6 +190,8 @@ def _start_worker() -> None:
     import torch
 
     torch.set_num_threads(1)
+    # Ctrl-C and a kernel's interrupt reach the whole process group; the parent decides what ends.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _train_in_worker(job: dict[str, Any], path: Path, runs: Path) -> Run | WorkbenchError:

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -136,7 +136,9 @@ def fit(
     run_id = name_run(wanted, data, identity)
     finished = Path(runs) / run_id
     if reuse and finished.is_dir():
-        return Run.load(finished)
+        # The same training under another name in another table is the same run.
+        found = Run.load(finished)
+        return replace(found, config={**found.config, "variant": wanted.variant})
     model = methods.build(wanted.method, wanted.config, data.spec, seed=wanted.plan.seed)
     model.balance = balancing.build(wanted.balance, model.modalities, wanted.balance_config)
     with workspace(Path(runs), run_id, resume=resume) as space:

@@ -4,7 +4,7 @@ House rule (experience.md, section 6): a number never stands alone; ties are tie
 """
 
 from dataclasses import dataclass
-from math import floor, isnan, log10, sqrt
+from math import isnan, sqrt
 
 import numpy as np
 from scipy import stats
@@ -69,9 +69,9 @@ def spread_places(sd: float) -> int:
     """Decimals to print for a standard deviation: two digits if it starts with 1, else one."""
     if not sd > 0 or isnan(sd):
         return 3
-    exponent = floor(log10(sd))
-    first = int(sd / 10**exponent)
-    return min(6, max(0, -exponent + (1 if first == 1 else 0)))
+    # Rounded first: .019999999999 is .02 with a rounding error, and starts with 2.
+    mantissa, exponent = f"{sd:.6e}".split("e")
+    return min(6, max(0, -int(exponent) + (1 if mantissa[0] == "1" else 0)))
 
 
 def mean_and_spread(values: np.ndarray) -> str:

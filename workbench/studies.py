@@ -10,7 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from workbench.data import available, card, load
+from workbench.data import available, load
+from workbench.data.card import card
 from workbench.data.batch import Dataset
 from workbench.errors import ConfigError, MissingDataError
 from workbench.experiments import Results, compare

@@ -109,6 +109,18 @@ class CheckResult:
 
         return pd.DataFrame([asdict(found) for found in self.modalities.values()]).set_index("name")
 
+    def text(self) -> str:
+        """For the terminal: what was verified, one line a modality, the linear baselines, and what to know."""
+        lines = [f"{self.name}: the data is what its card says", *(f"  ok  {fact}" for fact in self.facts), "", f"linear probe ({self.rule})"]
+        lines.append(f"  {'':<10} {'inside train':>15} {'valid':>15} {'test alone':>11}")
+        for found in self.modalities.values():
+            inside, valid = (f"{value:.3f} ± {error:.3f}" for value, error in ((found.inside, found.inside_error), (found.valid, found.valid_error)))
+            test = self.baselines.get(found.name, {}).get("test_accuracy", float("nan"))
+            lines.append(f"  {found.name:<10} {inside:>15} {valid:>15} {test:>11.3f}{'   LEAK' if found.is_leak else ''}")
+        together = [(name, scores["test_accuracy"]) for name, scores in self.baselines.items() if name not in self.modalities and "test_accuracy" in scores]
+        lines += [f"  {name:<10} {'':>15} {'':>15} {value:>11.3f}" for name, value in together]
+        return "\n".join([*lines, *(["", *(f"warning: {said}" for said in self.warnings)] if self.warnings else [])])
+
     def as_dict(self) -> dict[str, object]:
         """For `--json`."""
         return {**asdict(self), "leaks": self.leaks, "warnings": self.warnings}

@@ -38,7 +38,7 @@ PRESETS = {
         "MMSA config_regression.json, lf_dnn on mosi",
     ),
     # With these the search over the dials found `starved` (five seeds; see the data card).
-    "opinions": Preset({}, {"batch_size": 32, "learning_rate": 2e-3, "patience": 10, "epochs": 100}, "workbench, search over the dials of opinions"),
+    "opinions": Preset({}, {"batch_size": 32, "learning_rate": 2e-3, "patience": 20, "epochs": 100}, "workbench, search over the dials of opinions"),
 }
 
 

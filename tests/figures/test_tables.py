@@ -1,0 +1,89 @@
+"""Bold, ties and published rows; the table escapes what comes from data."""
+
+import io
+
+import pandas as pd
+import pytest
+
+from workbench.errors import ConfigError
+from workbench.figures import score_table
+from workbench.figures.tables import unbeaten
+
+
+def seeds(metric: str = "accuracy", **found: list[float]) -> pd.DataFrame:
+    """Scores over seeds per variant."""
+    rows = [(name, seed, metric, value) for name, values in found.items() for seed, value in enumerate(values)]
+    return pd.DataFrame(rows, columns=["variant", "seed", "metric", "value"])
+
+
+CLEAR = seeds(a=[0.80, 0.81, 0.79, 0.80], b=[0.90, 0.92, 0.89, 0.91], c=[0.90, 0.91, 0.90, 0.91])
+
+
+def test_bold_is_what_nothing_beats_and_ties_are_marked() -> None:
+    table = score_table(CLEAR, metrics=["accuracy"])
+    column = table.frame["accuracy ↑ (n = 4)"]
+    assert column.to_dict() == {"a": ".800 ± .008", "b": ".905 ± .013 =", "c": ".905 ± .006 ="}
+    assert table.cells.set_index("variant")["is_bold"].to_dict() == {"a": False, "b": True, "c": True}
+
+
+def test_holm_is_over_all_pairs_of_the_column() -> None:
+    # Two variants: p = .0424 (t = 4.73 with 2 degrees of freedom) is found; among three variants (Holm: p <= .05 / 3) the same difference is not.
+    pair = seeds(a=[0.80, 0.80, 0.80], b=[0.81, 0.82, 0.83 - 0.0065])
+    assert unbeaten(pair) == {"b"}
+    assert unbeaten(pd.concat([pair, seeds(c=[0.70, 0.92, 0.81])])) == {"a", "b", "c"}
+
+
+def test_lower_is_better_for_errors() -> None:
+    table = score_table(seeds("MAE", a=[1.0, 1.01, 0.99], b=[0.5, 0.52, 0.49]), metrics=["MAE"])
+    assert table.cells.set_index("variant")["is_bold"].to_dict() == {"a": False, "b": True}
+    assert table.frame.columns.tolist() == ["MAE ↓ (n = 3)"]
+
+
+def test_one_seed_is_not_ranked() -> None:
+    table = score_table(seeds(a=[0.8], b=[0.9]), metrics=["accuracy"])
+    assert not table.cells["is_bold"].any()
+    assert table.frame["accuracy ↑ (n = 1)"].tolist() == [".800", ".900"]
+
+
+def test_a_cell_with_fewer_seeds_says_so() -> None:
+    table = score_table(seeds(a=[0.80, 0.81, 0.79], b=[0.9, 0.91]), metrics=["accuracy"])
+    assert table.frame.loc["b"].item().startswith(".905 ± .007 (n = 2)")
+
+
+def test_published_rows_are_italic_and_never_ranked() -> None:
+    published = pd.DataFrame([{"variant": "published [4]", "metric": "accuracy", "value": 0.99, "source": "Table 3"}])
+    table = score_table(CLEAR, metrics=["accuracy"], published=published)
+    row = table.cells[table.cells["variant"] == "published [4]"].iloc[0]
+    assert (row["text"], row["is_bold"], row["is_published"]) == (".990", False, True)
+    assert "<em>published [4]</em> <small>Table 3</small>" in table._repr_html_()
+
+
+def test_a_published_text_and_a_metric_without_a_row() -> None:
+    published = pd.DataFrame(
+        [{"variant": "paper", "metric": "accuracy", "value": ".812 (other split)"}, {"variant": "paper", "metric": "other", "value": 1.0}]
+    )
+    both = pd.concat([CLEAR, seeds("F1", a=[0.1, 0.2])])
+    frame = score_table(both, metrics=["accuracy", "F1"], published=published).frame
+    assert frame.loc["paper"].tolist() == [".812 (other split)", "-"]
+
+
+def test_text_from_data_is_escaped() -> None:
+    html = score_table(seeds(**{"<script>": [0.8, 0.9]}), metrics=["accuracy"])._repr_html_()
+    assert "<script>" not in html and "&lt;script&gt;" in html
+
+
+def test_the_numbers_go_to_csv() -> None:
+    text = score_table(CLEAR, metrics=["accuracy"]).to_csv()
+    back = pd.read_csv(io.StringIO(text)).set_index("variant")
+    assert back.loc["a", "mean"] == pytest.approx(0.80) and back.loc["a", "n"] == 4
+
+
+def test_small_intervals_lie_between_zero_and_one() -> None:
+    cells = [cell for row in score_table(CLEAR, metrics=["accuracy"]).as_dict()["rows"] for cell in row if "interval" in cell]
+    assert len(cells) == 3
+    assert all(0 <= low <= mean <= high <= 1 for low, mean, high in (cell["interval"] for cell in cells))
+
+
+def test_an_unknown_metric_names_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match='unknown metric "acuracy". Did you mean accuracy'):
+        score_table(CLEAR, metrics=["acuracy"])
