@@ -4,7 +4,7 @@ BIN := .venv/bin
 REPORT ?= first_light
 SOURCES := workbench tests notebooks
 
-.PHONY: report test check format lab bench clean
+.PHONY: report test check format lab bench picture clean
 
 .venv/ready: pyproject.toml constraints.txt
 	@echo "[1/3] environment  .venv is being made (once, some minutes)"
@@ -17,7 +17,7 @@ report: .venv/ready
 	@$(BIN)/workbench report $(REPORT) $(foreach p,$(P),-p $(p))
 
 test: .venv/ready
-	@$(BIN)/python -m pytest --jaxtyping-packages=workbench,beartype.beartype
+	@$(BIN)/python -m pytest
 
 check: .venv/ready
 	@$(BIN)/ruff check $(SOURCES)
@@ -34,6 +34,9 @@ lab: .venv/ready
 
 bench: .venv/ready
 	@$(BIN)/workbench bench
+
+picture: .venv/ready
+	@$(BIN)/python -m workbench.report.picture reports/first_light/01_modality_imbalance.html reports/first_light.png
 
 clean:
 	rm -rf .venv runs *.egg-info

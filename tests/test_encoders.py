@@ -210,7 +210,9 @@ def test_every_parameter_of_a_transformer_learns(tiny_bert: Path):
 def tiny_bert(tmp_path: Path) -> Path:
     """A BERT of width 16 in a local folder."""
     transformers = pytest.importorskip("transformers")
-    config = transformers.BertConfig(vocab_size=20, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, max_position_embeddings=32)
+    config = transformers.BertConfig(
+        vocab_size=20, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, max_position_embeddings=32
+    )
     torch.manual_seed(0)
     transformers.BertModel(config).save_pretrained(tmp_path / "bert")
     return tmp_path / "bert"

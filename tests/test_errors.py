@@ -9,7 +9,12 @@ from workbench.errors import ConfigError, DataError, MissingDataError, SealedErr
 
 def test_the_message_has_a_line_for_each_part_that_is_known():
     error = WorkbenchError("3 columns, expected 4", where="a.csv, row 7", expected="id, text, label, score", do="fetch it again")
-    assert str(error).splitlines() == ["3 columns, expected 4", "  in        a.csv, row 7", "  expected  id, text, label, score", "  do        fetch it again"]
+    assert str(error).splitlines() == [
+        "3 columns, expected 4",
+        "  in        a.csv, row 7",
+        "  expected  id, text, label, score",
+        "  do        fetch it again",
+    ]
     assert str(WorkbenchError("no such thing")) == "no such thing"
     assert str(WorkbenchError("no such thing", do="look again")).splitlines() == ["no such thing", "  do        look again"]
 
@@ -51,4 +56,9 @@ def test_two_near_names_are_both_said():
 def test_unknown_takes_any_iterable_and_names_all():
     error = unknown("method", "lf_dn", iter(["lf_dnn", "awf"]), do="workbench list methods")
     assert isinstance(error, ConfigError)
-    assert error.as_dict() == {"error": 'unknown method "lf_dn". Did you mean lf_dnn?', "where": "", "expected": "one of lf_dnn, awf", "do": "workbench list methods"}
+    assert error.as_dict() == {
+        "error": 'unknown method "lf_dn". Did you mean lf_dnn?',
+        "where": "",
+        "expected": "one of lf_dnn, awf",
+        "do": "workbench list methods",
+    }

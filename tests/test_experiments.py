@@ -25,7 +25,9 @@ def small(**settings: Any) -> dict[str, Any]:
 
 def saved(variant: str, seed: int, score: float) -> Run:
     """A run that nobody trained."""
-    return Run(Path(f"{variant}-{seed}"), {"variant": variant, "plan": {"seed": seed}}, {"test": {"mae": score, "corr": -score}, "valid": {"mae": 2 * score}})
+    return Run(
+        Path(f"{variant}-{seed}"), {"variant": variant, "plan": {"seed": seed}}, {"test": {"mae": score, "corr": -score}, "valid": {"mae": 2 * score}}
+    )
 
 
 def spoil(data: Dataset) -> Dataset:
@@ -86,6 +88,15 @@ def test_finished_runs_are_found_again(go, toy, trained, tmp_path):
     assert trained == [("text,audio,vision", 0), ("text,audio,vision", 1), ("text,audio,vision", 2), ("text", 0), ("text", 1), ("text", 2)]
     assert [run.path for run in second.only("joint").runs[:2]] == [run.path for run in first.runs]
     assert len(load_all(tmp_path)) == 6
+
+
+def test_a_run_found_again_has_the_name_that_was_asked_for(go, toy, trained):
+    go(toy, {"joint": small()}, seeds=1)
+    found = go(toy, {"baseline": small(), "twin": small()}, seeds=1)
+    assert len(trained) == 1
+    assert found.scores(metrics=["mae"])["variant"].tolist() == ["baseline", "twin"]
+    assert found.difference("twin", "baseline").mean == 0
+    assert set(found.frames["history"]["variant"]) == {"baseline", "twin"}
 
 
 @pytest.mark.parametrize("change", [{"config": {"hidden_size": 5, "post_size": 4}}, {"plan": {"epochs": 2}}, {"balance": "b_fusion"}])
@@ -232,3 +243,10 @@ def test_traced_quantities(go, toy):
     assert set(found) == {"variant", "seed", "epoch", "modality", "value"}
     assert set(found["modality"]) == {"text", "audio", "vision"}
     assert (found["value"] > 0).all()
+
+
+def test_variants_without_method_and_seeds_without_data_are_named(toy, tmp_path):
+    with pytest.raises(ConfigError, match='the variant "joint" names no method'):
+        compare(toy, {"joint": {}}, seeds=1, runs=tmp_path)
+    with pytest.raises(ConfigError, match="there is no data for seed 1"):
+        compare({0: toy}, {"joint": {"method": "lf_dnn"}}, seeds=2, runs=tmp_path)

@@ -202,3 +202,9 @@ def test_config_json_is_plain(toy, tmp_path):
     run = fit("lf_dnn", toy, runs=tmp_path, config=SMALL, plan={"epochs": 1})
     assert json.loads((run.path / "config.json").read_text())["fingerprint"] == fingerprint(toy)
     assert run.spec == toy.spec
+
+
+def test_undefined_metrics_are_null_in_json(toy, tmp_path):
+    toy["valid"].target.zero_()
+    run = fit("lf_dnn", toy, runs=tmp_path, config=SMALL, plan={"epochs": 1})
+    assert json.loads((run.path / "metrics.json").read_text(), parse_constant=pytest.fail)["valid"]["acc2_non0"] is None

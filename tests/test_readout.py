@@ -59,7 +59,9 @@ def test_the_scale_of_a_feature_does_not_matter(features):
 def test_a_constant_feature_says_nothing(features, value):
     fit, ask = features
     target = fit[:, 0]
-    with_constant = ridge_readout(torch.cat([fit, torch.full((60, 1), value)], 1), target, torch.cat([ask, torch.full((20, 1), 99.0)], 1), task=REGRESSION)
+    with_constant = ridge_readout(
+        torch.cat([fit, torch.full((60, 1), value)], 1), target, torch.cat([ask, torch.full((20, 1), 99.0)], 1), task=REGRESSION
+    )
     torch.testing.assert_close(with_constant, ridge_readout(fit, target, ask, task=REGRESSION))
 
 

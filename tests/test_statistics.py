@@ -31,10 +31,10 @@ def test_swapped_sides_turn_the_sign():
 
 
 def test_pairs_matter_not_only_the_two_means():
-    before = np.array([0.1, 0.5, 0.9])
-    assert paired_difference(before + [0.01, 0.02, 0.03], before).is_found is False
-    assert paired_difference(before + [0.019, 0.02, 0.021], before).is_found is True
-    assert paired_difference((before + [0.019, 0.02, 0.021])[::-1], before).is_found is False
+    before, steady = np.array([0.1, 0.5, 0.9]), np.array([0.019, 0.02, 0.021])
+    assert paired_difference(before + np.array([0.01, 0.02, 0.03]), before).is_found is False
+    assert paired_difference(before + steady, before).is_found is True
+    assert paired_difference((before + steady)[::-1], before).is_found is False
 
 
 def test_one_pair_has_a_mean_and_no_interval():
@@ -70,7 +70,16 @@ def test_one_value_has_no_interval():
 
 @pytest.mark.parametrize(
     ("value", "places", "text"),
-    [(0.812, 3, ".812"), (-0.0134, 3, "-.013"), (1.1234, 2, "1.12"), (10.5, 1, "10.5"), (-1.5, 1, "-1.5"), (0.9999, 3, "1.000"), (0, 3, ".000"), (NAN, 3, "-")],
+    [
+        (0.812, 3, ".812"),
+        (-0.0134, 3, "-.013"),
+        (1.1234, 2, "1.12"),
+        (10.5, 1, "10.5"),
+        (-1.5, 1, "-1.5"),
+        (0.9999, 3, "1.000"),
+        (0, 3, ".000"),
+        (NAN, 3, "-"),
+    ],
 )
 def test_a_score_has_no_leading_zero(value, places, text):
     assert score(value, places) == text
@@ -87,7 +96,23 @@ def test_ten_keeps_its_zero():
     assert score(100.25, 2) == "100.25"
 
 
-@pytest.mark.parametrize(("sd", "places"), [(0.014, 3), (0.024, 2), (0.2, 1), (0.1, 2), (1.2, 1), (3.0, 0), (12.0, 0), (0.0, 3), (NAN, 3), (1e-12, 6), (0.0199999999999, 2), (0.0999999999, 2)])
+@pytest.mark.parametrize(
+    ("sd", "places"),
+    [
+        (0.014, 3),
+        (0.024, 2),
+        (0.2, 1),
+        (0.1, 2),
+        (1.2, 1),
+        (3.0, 0),
+        (12.0, 0),
+        (0.0, 3),
+        (NAN, 3),
+        (1e-12, 6),
+        (0.0199999999999, 2),
+        (0.0999999999, 2),
+    ],
+)
 def test_a_spread_has_one_digit_or_two_after_a_one(sd, places):
     assert spread_places(sd) == places
 
@@ -107,7 +132,10 @@ def test_mean_and_spread_of_few_values():
     assert mean_and_spread([NAN]) == mean_and_spread([]) == "-"
 
 
-@pytest.mark.parametrize(("p", "text"), [(0.03, "p = .03"), (0.004, "p = .004"), (0.0009, "p < .001"), (0.001, "p = .001"), (0.5, "p = .50"), (NAN, "p unknown (one seed)")])
+@pytest.mark.parametrize(
+    ("p", "text"),
+    [(0.03, "p = .03"), (0.004, "p = .004"), (0.0009, "p < .001"), (0.001, "p = .001"), (0.5, "p = .50"), (NAN, "p unknown (one seed)")],
+)
 def test_p_values(p, text):
     assert p_value(p) == text
 
@@ -128,3 +156,9 @@ def test_one_seed_is_said_to_be_one_seed():
 def test_an_interval_that_touches_zero_finds_nothing():
     assert not Difference(0.1, 0.0, 0.2, 0.05, 5).is_found
     assert not Difference(-0.1, -0.2, 0.0, 0.05, 5).is_found
+
+
+def test_a_rounded_zero_has_no_minus():
+    assert score(-0.0002) == ".000"
+    assert score(-0.0002, sign=True) == "+.000"
+    assert score(-0.0006) == "-.001"

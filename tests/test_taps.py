@@ -68,7 +68,12 @@ def test_a_record_has_dims_and_coordinates(network):
 
 @pytest.mark.parametrize(
     ("patterns", "names"),
-    [(("*.alpha",), ["fusion.alpha", "other.alpha"]), (("*",), ["fusion.alpha", "other.alpha", "attention"]), (("attention", "f*"), ["fusion.alpha", "attention"]), ((), [])],
+    [
+        (("*.alpha",), ["fusion.alpha", "other.alpha"]),
+        (("*",), ["fusion.alpha", "other.alpha", "attention"]),
+        (("attention", "f*"), ["fusion.alpha", "attention"]),
+        ((), []),
+    ],
 )
 def test_patterns_choose(network, patterns, names):
     with record(network, *patterns) as trace:

@@ -143,7 +143,13 @@ def test_a_fine_tuned_transformer_is_trained(spoken, tiny, tmp_path):
 
 
 def test_a_model_on_frozen_features_is_trained(spoken, tiny, tmp_path):
-    run = fit("lf_lstm", spoken, config={"text": "frozen", "text_model": tiny, "hidden_size": 8}, plan={"epochs": 1, "device": "cpu"}, runs=tmp_path / "runs")
+    run = fit(
+        "lf_lstm",
+        spoken,
+        config={"text": "frozen", "text_model": tiny, "hidden_size": 8},
+        plan={"epochs": 1, "device": "cpu"},
+        runs=tmp_path / "runs",
+    )
     assert run.spec.modalities["text"].size == 16
 
 

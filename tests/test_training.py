@@ -197,7 +197,10 @@ def test_bucketing_does_not_cost_accuracy(toy_maker):
     data = toy_maker(train=400, other=200)
     scores = {}
     for is_bucketed in (True, False):
-        scores[is_bucketed] = sum(run(data, Plan(epochs=12, is_bucketed=is_bucketed, seed=s, probe_every=0), seed=s)[1][-1].metrics("valid")["corr"] for s in range(3)) / 3
+        scores[is_bucketed] = (
+            sum(run(data, Plan(epochs=12, is_bucketed=is_bucketed, seed=s, probe_every=0), seed=s)[1][-1].metrics("valid")["corr"] for s in range(3))
+            / 3
+        )
     assert scores[True] == pytest.approx(scores[False], abs=0.03)
 
 

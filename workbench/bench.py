@@ -1,7 +1,8 @@
 """What the workbench costs: seconds per epoch beside a bare PyTorch loop of the same model.
 
 The bare loop is what a careful person would write for one model: plain modules, the same first weights, batches and optimizer, nothing traced. All
-variants run in one process, in turn (A B C D A B C D ...), each round one epoch of training and a valid pass; the table gives ratios of a round's epoch to
+variants run in one process, in turn (A B C D A B C D ...), each round one epoch of training and a valid pass; the table gives ratios of a round's
+epoch to
 the bare epoch of the same round, as median and spread. Machines are noisy: absolute seconds are there to be read, ratios to be compared.
 """
 

@@ -20,7 +20,9 @@ app = typer.Typer(
     help="Fuse text, audio and vision, and see what the fusion does.\n\n"
     "In the order of a day: look at data, train, compare, report, show it live. Every result also as JSON with --json.",
 )
-data_app = typer.Typer(no_args_is_help=True, help="Look at a data set, check it for faults and leaks, fetch it.  Example: workbench data check mosi_utterance")
+data_app = typer.Typer(
+    no_args_is_help=True, help="Look at a data set, check it for faults and leaks, fetch it.  Example: workbench data check mosi_utterance"
+)
 app.add_typer(data_app, name="data", rich_help_panel=LOOK)
 
 Json = Annotated[bool, typer.Option("--json", help="print the result as JSON")]
@@ -79,14 +81,18 @@ def data_fetch(
     from workbench.data.fetch import fetch
 
     files = fetch(card, root=root, mirror=mirror, progress=not as_json)
-    _print_json([{"path": str(file.path), "bytes": file.bytes, "action": file.action} for file in files]) if as_json else typer.echo(f"{card}: {len(files)} files are there.  Next: workbench data check {card}")
+    _print_json([{"path": str(file.path), "bytes": file.bytes, "action": file.action} for file in files]) if as_json else typer.echo(
+        f"{card}: {len(files)} files are there.  Next: workbench data check {card}"
+    )
 
 
 @app.command(rich_help_panel=TRAIN)
 def train(
     method: Annotated[str, typer.Argument(help="a name of: workbench list methods")],
     dataset: Annotated[str, typer.Argument(help="a name of: workbench list datasets, or a card's path")],
-    settings: Annotated[list[str] | None, typer.Option("--set", help="key=value of the method; plan.key=value; balance.key=value; data.key=value")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value of the method; plan.key=value; balance.key=value; data.key=value")
+    ] = None,
     balance: Annotated[str, typer.Option(help="a rule of: workbench list balancers; none; default: the method's own")] = "default",
     seed: Annotated[int, typer.Option(help="seed of weights, order and dropout")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1")] = "auto",
@@ -179,7 +185,14 @@ def lab(port: Annotated[int, typer.Option(help="port of the server")] = 8888) ->
     from workbench.report import notebook_folder
 
     folder = notebook_folder()
-    command = [sys.executable, "-m", "jupyterlab", f"--port={port}", f"--ServerApp.root_dir={folder.parent}", "--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb"]
+    command = [
+        sys.executable,
+        "-m",
+        "jupyterlab",
+        f"--port={port}",
+        f"--ServerApp.root_dir={folder.parent}",
+        "--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb",
+    ]
     raise typer.Exit(subprocess.run(command, check=False).returncode)
 
 

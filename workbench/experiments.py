@@ -71,7 +71,9 @@ class Results:
 
     def only(self, *variants: str) -> "Results":
         """The same results with some variants only."""
-        return Results([run for run in self.runs if run.variant in variants], self.headline, [row for row in self.failed if row["variant"] in variants])
+        return Results(
+            [run for run in self.runs if run.variant in variants], self.headline, [row for row in self.failed if row["variant"] in variants]
+        )
 
     def __add__(self, other: "Results") -> "Results":
         return Results([*self.runs, *other.runs], self.headline, [*self.failed, *other.failed])
@@ -102,7 +104,7 @@ def compare(
         ConfigError: an unknown name or value, before anything is trained.
         TrainingError: every run failed.
     """
-    from tqdm.auto import tqdm
+    from tqdm import tqdm
 
     chosen = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
     if not chosen or not variants:
@@ -131,7 +133,11 @@ def _job(name: str, settings: Mapping[str, Any], seed: int, plan: Mapping[str, A
 
     settings = {**settings, "plan": {**plan, **settings.get("plan", {}), "seed": seed}}
     modalities = settings.pop("modalities", None)
+    if "method" not in settings:
+        raise ConfigError(f'the variant "{name}" names no method', expected='{"method": "lf_dnn", ...}')
     method = settings.pop("method")
+    if not isinstance(data, Dataset) and seed not in data:
+        raise ConfigError(f"there is no data for seed {seed}", expected=f"one of {', '.join(map(str, data))}")
     dataset = data if isinstance(data, Dataset) else data[seed]
     if modalities:
         dataset.select(*modalities)

@@ -6,6 +6,7 @@ run.metrics["test"]["acc2_non0"]
 
 import hashlib
 import json
+import math
 import os
 import platform
 import signal
@@ -100,7 +101,9 @@ def order(
         plan = methods.checked(Plan, {**(preset.plan if preset else {}), **(plan or {})}, owner="the training plan")
     rule = module.BALANCE if balance == "default" else None if balance == "none" else balance
     rule_config = methods.checked(balancing.rule(rule).Config, dict(balance_config or {}), owner=f"rule {rule}").model_dump() if rule else {}
-    name = variant or (f"{method} + {rule}" if rule and rule != module.BALANCE else f"{method} - {module.BALANCE}" if module.BALANCE and not rule else method)
+    name = variant or (
+        f"{method} + {rule}" if rule and rule != module.BALANCE else f"{method} - {module.BALANCE}" if module.BALANCE and not rule else method
+    )
     return Order(method, methods.checked(module.Config, settings, owner=f"method {method}"), rule, rule_config, plan, name)
 
 
@@ -193,7 +196,9 @@ class Progress:
                         raise KeyboardInterrupt
         except TrainingError as error:
             if not error.where:
-                kept = f"epochs 1 to {self.saved} are in {self.space.path}; resume with other rates is a new run" if self.saved else "no checkpoint yet"
+                kept = (
+                    f"epochs 1 to {self.saved} are in {self.space.path}; resume with other rates is a new run" if self.saved else "no checkpoint yet"
+                )
                 raise TrainingError(error.what, where=f"{kept}", expected=error.expected or "a finite loss", do=error.do) from error
             raise
         self.model.load_state_dict(state.best_weights)
@@ -253,7 +258,11 @@ def finish(space: Workspace, model: FusionModel, data: Dataset, wanted: Order, p
     device = next(model.parameters()).device
     task = make_task(data.spec.task, loss=wanted.plan.loss)
     best = min(progress.epochs, key=lambda epoch: epoch["metrics"]["valid"]["loss"])
-    metrics: dict[str, Any] = {"best_epoch": best["number"], "epochs": len(progress.epochs), "seconds": sum(epoch["seconds"] for epoch in progress.epochs)}
+    metrics: dict[str, Any] = {
+        "best_epoch": best["number"],
+        "epochs": len(progress.epochs),
+        "seconds": sum(epoch["seconds"] for epoch in progress.epochs),
+    }
     metrics |= {"parameters": sum(p.numel() for p in model.parameters()), "balance": model.balance.facts()}
     groups = trace_groups(progress, model)
     for name in ("valid", "test"):
@@ -267,9 +276,18 @@ def finish(space: Workspace, model: FusionModel, data: Dataset, wanted: Order, p
                 groups["taps"] = trace.dataset()
     tree = xr.DataTree.from_dict(groups)
     space.write("trace.nc", lambda path: tree.to_netcdf(path, engine="h5netcdf"))
-    space.write("model.safetensors", lambda path: save_file({name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}, path))
-    space.write("metrics.json", lambda path: path.write_text(json.dumps(metrics, indent=1)))
+    space.write(
+        "model.safetensors", lambda path: save_file({name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}, path)
+    )
+    space.write("metrics.json", lambda path: path.write_text(json.dumps(without_nan(metrics), indent=1, allow_nan=False)))
     return space.finish()
+
+
+def without_nan(value: Any) -> Any:
+    """The same containers with null for every nan: a metric that is not defined (strict JSON has no NaN)."""
+    if isinstance(value, dict):
+        return {key: without_nan(item) for key, item in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def prediction_table(prediction: torch.Tensor, target: torch.Tensor, ids: Sequence[str]) -> xr.Dataset:
@@ -285,7 +303,12 @@ def trace_groups(progress: Progress, model: FusionModel) -> dict[str, xr.Dataset
     """History, steps, probes and tap means as labelled arrays."""
     names, numbers = list(model.modalities), [epoch["number"] for epoch in progress.epochs]
     scores = pd.DataFrame(
-        [(epoch["number"], split, metric, value) for epoch in progress.epochs for split, values in epoch["metrics"].items() for metric, value in values.items()],
+        [
+            (epoch["number"], split, metric, value)
+            for epoch in progress.epochs
+            for split, values in epoch["metrics"].items()
+            for metric, value in values.items()
+        ],
         columns=["epoch", "split", "metric", "score"],
     )
     history = scores.set_index(["epoch", "split", "metric"]).to_xarray()
@@ -329,7 +352,14 @@ def environment() -> dict[str, str]:
     packages = ("workbench-fusion", "torch", "numpy", "transformers", "torchmetrics")
     facts = {name: _version(name) for name in packages}
     device = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "CPU"
-    return {**facts, "python": platform.python_version(), "device": device, "cores": str(os.cpu_count()), "threads": str(torch.get_num_threads()), "git": git_revision()}
+    return {
+        **facts,
+        "python": platform.python_version(),
+        "device": device,
+        "cores": str(os.cpu_count()),
+        "threads": str(torch.get_num_threads()),
+        "git": git_revision(),
+    }
 
 
 def _version(package: str) -> str:

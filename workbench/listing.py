@@ -94,9 +94,13 @@ def comparison(folder: Path, *, split: str = "test") -> pd.DataFrame:
     from workbench.runs import table
     from workbench.statistics import mean_and_spread
 
+    if split not in ("valid", "test"):
+        raise unknown("split", split, ("valid", "test"))
     runs = table(folder)
     if runs.empty:
-        raise WorkbenchError(f"no finished run in {folder}", expected="folders written by workbench train", do="workbench train lf_dnn opinions/starved")
+        raise WorkbenchError(
+            f"no finished run in {folder}", expected="folders written by workbench train", do="workbench train lf_dnn opinions/starved"
+        )
     metrics = [column for column in runs if column.startswith(f"{split}_")]
     rows = []
     for (dataset, variant), group in runs.groupby(["dataset", "variant"]):

@@ -5,7 +5,8 @@
               trace.nc            xarray DataTree: history, steps, probes, taps, predictions/valid, predictions/test
               model.safetensors   the weights of the best epoch
 
-While a training runs, its folder is `runs/.<id>.part/` (with `state.pt`, the checkpoint); it is renamed when whole, so a reader never sees half a run.
+While a training runs, its folder is `runs/.<id>.part/` (with `state.pt`, the checkpoint); it is renamed when whole, so a reader never sees half a
+run.
 """
 
 import fcntl
@@ -87,7 +88,9 @@ class Run:
     def spec(self) -> Spec:
         """Modalities and task of the data it was trained on."""
         saved = self.config["spec"]
-        modalities = {name: ModalitySpec(**{**m, "vocabulary": tuple(m["vocabulary"]), "shape": tuple(m["shape"])}) for name, m in saved["modalities"].items()}
+        modalities = {
+            name: ModalitySpec(**{**m, "vocabulary": tuple(m["vocabulary"]), "shape": tuple(m["shape"])}) for name, m in saved["modalities"].items()
+        }
         return Spec(modalities, TaskSpec(**{**saved["task"], "classes": tuple(saved["task"]["classes"])}))
 
     def model(self) -> FusionModel:
@@ -229,7 +232,11 @@ def cannot_write(path: Path, error: Exception) -> TrainingError:
     """The error for a folder that is full or read-only."""
     folder = path if path.is_dir() else next((parent for parent in path.parents if parent.is_dir()), Path())
     free = shutil.disk_usage(folder).free
-    kept = "" if not (path.parent / "state.pt").is_file() else f" What was finished is in {path.parent}; the same command with --resume goes on from there."
+    kept = (
+        ""
+        if not (path.parent / "state.pt").is_file()
+        else f" What was finished is in {path.parent}; the same command with --resume goes on from there."
+    )
     return TrainingError(
         f"could not write {path.name}: {getattr(error, 'strerror', None) or error}.{kept}",
         where=str(path),
@@ -242,9 +249,12 @@ def frames(runs: Iterable[Run]) -> dict[str, pd.DataFrame]:
     """The traces of several runs as tidy tables, one row a number; what the figures take.
 
     Returns:
-        `history` (variant, seed, epoch, split, metric, value, is_best), `steps` (variant, seed, epoch, modality, quantity, value: mean over the epoch's steps),
-        `probes` (variant, seed, epoch, modality, metric, value), `predictions` (variant, seed, split, sample, prediction, target); and for each tap that was
-        watched, by its name (variant, seed, sample, modality, value: valid, best epoch) and `<name> by epoch` (variant, seed, epoch, modality, value).
+        `history` (variant, seed, epoch, split, metric, value, is_best), `steps` (variant, seed, epoch, modality, quantity, value: mean over the
+        epoch's steps),
+        `probes` (variant, seed, epoch, modality, metric, value), `predictions` (variant, seed, split, sample, prediction, target); and for each
+        tap that was
+        watched, by its name (variant, seed, sample, modality, value: valid, best epoch) and `<name> by epoch` (variant, seed, epoch, modality,
+        value).
     """
     tables: dict[str, list[pd.DataFrame]] = {}
     for run in runs:

@@ -61,6 +61,7 @@ def score(value: float, places: int = 3, *, sign: bool = False) -> str:
     """A score without its leading zero: .812, -.013, 1.12; `sign=True` writes +.013."""
     if isnan(value):
         return "-"
+    value = round(value, places) + 0.0  # no minus before a zero
     text = f"{value:+.{places}f}" if sign else f"{value:.{places}f}"
     return text.replace("0.", ".", 1) if text.lstrip("+-").startswith("0.") else text
 

@@ -1,7 +1,7 @@
 """The questions of the notebooks, as functions: which variants to train, and the tables that the figures take.
 
-    results = imbalance(load("opinions/starved"), seeds=5)
-    figures.unimodal_and_joint(alone_and_joint(results), metric="Acc-2", ceiling=...)
+results = imbalance(load("opinions/starved"), seeds=5)
+figures.unimodal_and_joint(alone_and_joint(results), metric="Acc-2", ceiling=...)
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,20 +11,21 @@ from typing import Any
 import pandas as pd
 
 from workbench.data import available, load
-from workbench.data.card import card
 from workbench.data.batch import Dataset
+from workbench.data.card import card
 from workbench.errors import ConfigError, MissingDataError
 from workbench.experiments import Results, compare
 from workbench.runs import Run
 from workbench.statistics import score
-from workbench.tasks import make_task
+from workbench.tasks import METRIC_NAMES, make_task
 from workbench.training import Plan, TrainingState, predict, training
 
 SGD = {"optimizer": "sgd", "learning_rate": 0.1, "momentum": 0.9, "patience": 30, "epochs": 200}
 """A plan with which plain networks learn under SGD on the data of this house (found on `opinions`)."""
 
 GENTLE = {"rate": 0.001, "min_weight": 0.3}
-"""B-fusion for SGD: with SGD a weight multiplies the rate of its modality, so the default rate stops the dominant modality before anything is learned."""
+"""B-fusion for SGD: with SGD a weight multiplies the rate of its modality, so the default rate stops the dominant modality before anything is
+learned."""
 
 
 def first_available(names: Sequence[str]) -> str:
@@ -86,6 +87,24 @@ def alone_and_joint(results: Results, *, split: str = "test", metric: str | None
     )
 
 
+def titled_scores(results: Results, data: str = "", *, metrics: Sequence[str] = (), split: str = "test") -> pd.DataFrame:
+    """Scores under the metrics' names for people, with the data set's name before them where it is given; the headline metric by default."""
+    frame = results.scores(split, metrics=metrics or [results.headline])
+    return frame.assign(metric=frame["metric"].map(lambda name: titles([name], data)[0]))
+
+
+def titles(metrics: Sequence[str], data: str = "") -> list[str]:
+    """The metrics' names for people, e.g. `opinions/starved: Acc-2 (negative / positive)`."""
+    return [f"{data}: {METRIC_NAMES[name]}" if data else METRIC_NAMES[name] for name in metrics]
+
+
+def say_effect(results: Results, after: str, before: str) -> str:
+    """One sentence: what `after` changes against `before` on test, in the headline metric, paired by seed."""
+    from workbench.figures.captions import say_against
+
+    return f"{say_against(after, before, results.difference(after, before))} in {METRIC_NAMES[results.headline]}"
+
+
 def probes_inside(probes: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Probe scores (see `workbench.probes.linear`) as `figures.unimodal_and_joint` takes them."""
     return probes[probes["metric"] == metric].assign(kind="inside").rename(columns={"modality": "label"})
@@ -119,7 +138,9 @@ def effect_over_dials(
             change = results.difference("balanced", "joint")
             joint = results.only("joint").scores(metrics=[results.headline])["value"].mean()
             ceiling = any_draw(data).ceiling["all"][results.headline]
-            rows.append({"x": x_value, "y": y_value, "value": change.mean, "low": change.low, "high": change.high, "joint": joint, "ceiling": ceiling})
+            rows.append(
+                {"x": x_value, "y": y_value, "value": change.mean, "low": change.low, "high": change.high, "joint": joint, "ceiling": ceiling}
+            )
     return pd.DataFrame(rows)
 
 
@@ -177,14 +198,19 @@ def weigh_anew(run: Run, data: Dataset, *, seeds: int = 3, plan: Mapping[str, An
 
 
 def published(dataset: str, methods: Sequence[str] | None = None) -> pd.DataFrame:
-    """The published rows of a data set's card: variant, metric, value, source; what differs from here stands in the source."""
+    """The published rows of a data set's card: variant, metric, value, source; what is not as here stands in the source.
+
+    Args:
+        dataset: a card's name.
+        methods: these only, by the card's method names; all where None.
+    """
     rows = []
     for row in card(dataset).published:
         if methods is not None and row.method not in methods:
             continue
-        differs = f"; other {', '.join(row.differs)}: not comparable" if row.differs else ""
-        for metric, value in row.scores.items():
-            rows.append({"variant": f"{row.method} [{row.source}]", "metric": metric, "value": value, "source": f"{row.source}{differs}"})
+        comparable = "" if not row.differs else f"; other {', '.join(row.differs)}"
+        source = f"{row.source.removesuffix(', mean of 5 seeds')}{comparable}"
+        rows += [{"variant": f"published {row.method}", "metric": metric, "value": value, "source": source} for metric, value in row.scores.items()]
     return pd.DataFrame(rows, columns=["variant", "metric", "value", "source"])
 
 
@@ -193,6 +219,8 @@ def seconds_per_epoch(results: Results) -> pd.DataFrame:
     rows = []
     for run in results.runs:
         seconds = run.trace["history"]["seconds"].values
-        rows += [{"variant": run.variant, "seed": run.seed, "metric": "s/epoch", "value": float(value)} for value in [seconds[1:].mean() if len(seconds) > 1 else seconds[0]]]
+        rows += [
+            {"variant": run.variant, "seed": run.seed, "metric": "s/epoch", "value": float(value)}
+            for value in [seconds[1:].mean() if len(seconds) > 1 else seconds[0]]
+        ]
     return pd.DataFrame(rows)
-

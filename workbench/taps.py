@@ -74,7 +74,9 @@ class Trace:
 def _join(values: list[np.ndarray]) -> np.ndarray:
     """Arrays one after the other along their first axis, the other axes filled with nan up to the longest."""
     longest = np.max([value.shape[1:] for value in values], axis=0) if values[0].ndim > 1 else ()
-    filled = [np.pad(value, [(0, 0), *((0, int(n) - m) for n, m in zip(longest, value.shape[1:], strict=True))], constant_values=np.nan) for value in values]
+    filled = [
+        np.pad(value, [(0, 0), *((0, int(n) - m) for n, m in zip(longest, value.shape[1:], strict=True))], constant_values=np.nan) for value in values
+    ]
     return np.concatenate(filled)
 
 

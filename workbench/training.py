@@ -4,7 +4,8 @@
         print(epoch.number, epoch.loss["valid"], epoch.metrics("valid")["acc2_non0"])
 
 Pause is not asking for the next epoch; stop is leaving the loop; changing a rate between epochs is an assignment to the plan.
-The test split is sealed in here: selection sees `valid` only. All randomness of an epoch is a function of (seed, epoch), so a resumed training gives the
+The test split is sealed in here: selection sees `valid` only. All randomness of an epoch is a function of (seed, epoch), so a resumed training
+gives the
 same numbers as an unbroken one.
 """
 
@@ -143,9 +144,7 @@ class Epoch:
     __hash__ = object.__hash__
 
 
-def training(
-    model: FusionModel, data: Dataset, plan: Plan, *, state: TrainingState | None = None, watch: Sequence[str] = ()
-) -> Iterator[Epoch]:
+def training(model: FusionModel, data: Dataset, plan: Plan, *, state: TrainingState | None = None, watch: Sequence[str] = ()) -> Iterator[Epoch]:
     """Trains a model and yields each finished epoch; ends after `plan.epochs`, or when valid loss has not fallen for `plan.patience` epochs.
 
     Args:
@@ -301,7 +300,9 @@ def make_optimizer(model: FusionModel, plan: Plan) -> torch.optim.Optimizer:
     for is_text in (False, True):
         for is_matrix in (True, False):
             chosen = [
-                p for p in model.parameters() if p.requires_grad and id(p) not in own and (id(p) in pretrained) == is_text and (p.dim() > 1) == is_matrix
+                p
+                for p in model.parameters()
+                if p.requires_grad and id(p) not in own and (id(p) in pretrained) == is_text and (p.dim() > 1) == is_matrix
             ]
             if chosen:
                 decay = plan.weight_decay if is_matrix else 0.0
@@ -335,7 +336,9 @@ def resolve_device(name: str) -> torch.device:
     except RuntimeError as error:
         raise ConfigError(f'unknown device "{name}"', expected="auto, cpu, cuda, cuda:1, ...") from error
     if device.type == "cuda" and (not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count()):
-        raise ConfigError(f"this machine has no device {name}", expected=f"cpu, or one of {torch.cuda.device_count()} CUDA devices", do="use device=auto")
+        raise ConfigError(
+            f"this machine has no device {name}", expected=f"cpu, or one of {torch.cuda.device_count()} CUDA devices", do="use device=auto"
+        )
     return device
 
 

@@ -230,7 +230,7 @@ def test_a_seal_stays_on(toy, change):
 
 
 def test_an_unknown_split_names_the_near(toy):
-    with pytest.raises(ConfigError, match='unknown split "trian". Did you mean train'):
+    with pytest.raises(ConfigError, match=r'unknown split "trian"\. Did you mean train'):
         toy["trian"]
 
 
@@ -242,7 +242,7 @@ def test_select_keeps_the_cards_order(toy):
 
 
 def test_selecting_an_unknown_modality_names_the_near(toy):
-    with pytest.raises(ConfigError, match='unknown modality "audo". Did you mean audio'):
+    with pytest.raises(ConfigError, match=r'unknown modality "audo"\. Did you mean audio'):
         toy.select("text", "audo")
 
 
@@ -293,3 +293,8 @@ def test_a_split_of_images_batches():
     split = Split("train", {"view": images}, torch.zeros(5), [str(i) for i in range(5)])
     data = Dataset("images", Spec({"view": ModalitySpec("image", 1, shape=(1, 8, 8))}, TaskSpec("regression")), {"train": split})
     assert [batch["view"].values.shape for batch in data["train"].batches(2, seed=0)].count((2, 1, 8, 8)) == 2
+
+
+def test_take_understands_a_mask(toy):
+    mask = toy["valid"].target > 0
+    assert toy["valid"].take(mask).ids == [name for name, is_chosen in zip(toy["valid"].ids, mask.tolist(), strict=True) if is_chosen]

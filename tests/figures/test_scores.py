@@ -42,6 +42,13 @@ def test_every_seed_is_a_dot_and_the_mean_stands_beside() -> None:
     assert figure.layout.xaxis.ticktext == ("text<br>alone", "audio<br>alone", "audio<br>inside", "lf_dnn", "lf_dnn<br>+ b_fusion")
 
 
+def test_no_interval_is_cut_off() -> None:
+    figure = unimodal_and_joint(table(joint={"m": [0.7, 0.9]}), metric="accuracy")
+    # By hand: sd .1414, t(1) = 12.706, half-width 12.706 * .1414 / sqrt 2 = 1.2706.
+    assert figure.layout.yaxis.range[0] < 0.8 - 1.2706
+    assert figure.layout.yaxis.range[1] > 0.8 + 1.2706
+
+
 def test_inside_is_hollow_and_joint_is_ink() -> None:
     figure = unimodal_and_joint(STARVED, metric="accuracy")
     assert named(figure, "audio inside")[0].marker.symbol == "square-open"

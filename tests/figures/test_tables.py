@@ -55,7 +55,7 @@ def test_published_rows_are_italic_and_never_ranked() -> None:
     table = score_table(CLEAR, metrics=["accuracy"], published=published)
     row = table.cells[table.cells["variant"] == "published [4]"].iloc[0]
     assert (row["text"], row["is_bold"], row["is_published"]) == (".990", False, True)
-    assert "<em>published [4]</em> <small>Table 3</small>" in table._repr_html_()
+    assert "<em>published [4]</em><br><small>Table 3</small>" in table._repr_html_()
 
 
 def test_a_published_text_and_a_metric_without_a_row() -> None:
@@ -68,7 +68,7 @@ def test_a_published_text_and_a_metric_without_a_row() -> None:
 
 
 def test_text_from_data_is_escaped() -> None:
-    html = score_table(seeds(**{"<script>": [0.8, 0.9]}), metrics=["accuracy"])._repr_html_()
+    html = score_table(seeds("<script>F1", **{"<script>": [0.8, 0.9]}), metrics=["<script>F1"])._repr_html_()
     assert "<script>" not in html and "&lt;script&gt;" in html
 
 

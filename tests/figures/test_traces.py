@@ -138,6 +138,15 @@ def test_weight_bars_of_one_seed_and_of_one_epoch() -> None:
     assert "no change to tell" in caption_of(weight_bars(made({"a": {"text": [1.0], "audio": [1.0]}}, epochs=1)))
 
 
+def test_runs_that_end_at_different_epochs_are_compared_at_their_own_ends() -> None:
+    frame = weights({"text": [0.5, 0.4, 0.6], "audio": [1.5, 1.6, 1.4]})
+    frame.loc[(frame["seed"] == 2) & (frame["epoch"] == 2), "epoch"] = 9
+    caption = caption_of(weight_bars(frame))
+    assert caption.startswith("Text's share falls from 50 % to 25 % between epoch 1 and each run's last (-25.0 points, 95 % -37.4 to -12.6, n = 3).")
+    assert caption.endswith("Runs end between epochs 2 and 9: later epochs show fewer seeds.")
+    assert "in each run's last epoch" in caption_of(alpha_over_epochs(frame.assign(value=frame["value"] / 2)))
+
+
 def test_a_weight_below_zero_counts_by_its_size() -> None:
     figure = weight_bars(weights({"text": [-1.0], "audio": [3.0]}))
     assert list(trace(figure, "text").y) == [50.0, 25.0]

@@ -14,7 +14,8 @@ from workbench.report.run import ReportResult
 FIGURES = """
 import pandas as pd
 from workbench.figures import gradient_magnitude, scores_over_seeds, score_table, show, unimodal_and_joint
-rows = [(v, s, e, m, 10.0 ** -i + s / 100) for v in ("lf_dnn", "lf_dnn + b_fusion") for s in range(seeds) for e in range(1, 6) for i, m in enumerate(["text", "audio"])]
+places = [(v, s, e, i) for v in ("lf_dnn", "lf_dnn + b_fusion") for s in range(seeds) for e in range(1, 6) for i in (0, 1)]
+rows = [(v, s, e, ["text", "audio"][i], 10.0 ** -i + s / 100) for v, s, e, i in places]
 frame = pd.DataFrame(rows, columns=["variant", "seed", "epoch", "modality", "value"])
 show(gradient_magnitude(frame))
 scores = pd.DataFrame([("m", "text", "alone", s, .8 + s / 100) for s in range(3)], columns=["variant", "label", "kind", "seed", "value"])

@@ -90,8 +90,10 @@ def test_quiet_says_nothing(pages: list[PageRecord], tmp_path: Path) -> None:
 
 def test_a_terminal_without_unicode_gets_question_marks(pages: list[PageRecord], tmp_path: Path) -> None:
     raw = io.BytesIO()
-    Progress(pages, stream=io.TextIOWrapper(raw, encoding="ascii", write_through=True)).closing(tmp_path / "index.html")
+    stream = io.TextIOWrapper(raw, encoding="ascii", write_through=True)
+    Progress(pages, stream=stream).closing(tmp_path / "index.html")
     assert b"Next   read" in raw.getvalue()
+    assert b" ? " in raw.getvalue()
 
 
 def test_stopped(pages: list[PageRecord]) -> None:

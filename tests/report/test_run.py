@@ -3,6 +3,7 @@
 import _thread
 import io
 import json
+import os
 import re
 import subprocess
 import sys
@@ -115,7 +116,8 @@ def test_pages_are_small_folded_and_escaped(whole: tuple[ReportResult, str]) -> 
 
 def test_every_figure_has_a_caption_and_is_named(whole: tuple[ReportResult, str]) -> None:
     text = page(whole[0], "00_good")
-    assert text.count("<figure>") == text.count("<figcaption>") == text.count('role="img" aria-label=') == 3
+    assert text.count("<figure>") == text.count("<figcaption>") == 3
+    assert len(re.findall(r'<div aria-label="[^"]+" class="picture" role="img"', text)) == 3
     assert whole[0].pages[0].figures == 3
 
 
@@ -206,15 +208,27 @@ def test_notebooks_run_beside_their_folder(make_notebook: Callable, report: Call
     assert str(tmp_path.resolve()) in page(report("a"), "a")
 
 
+def is_running(process: int) -> bool:
+    """True while there is such a process that has not ended."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 def test_ctrl_c_keeps_finished_pages_and_the_same_command_goes_on(make_notebook: Callable, report: Callable, tmp_path: Path) -> None:
     make_notebook("a", "# A", "1")
     make_notebook(
-        "b", "# B", f"import pathlib, time\npathlib.Path({str(tmp_path / 'reached')!r}).touch()\ntime.sleep(seconds)", parameters="seconds = 60"
+        "b",
+        "# B",
+        f"import os, pathlib, time\npathlib.Path({str(tmp_path / 'reached')!r}).write_text(str(os.getpid()))\ntime.sleep(seconds)",
+        parameters="seconds = 60",
     )
     pressed = []
 
     def press() -> None:
-        while not (tmp_path / "reached").exists():
+        while not ((tmp_path / "reached").exists() and (tmp_path / "reached").read_text()):
             time.sleep(0.05)
         pressed.append(time.monotonic())
         _thread.interrupt_main()
@@ -223,6 +237,7 @@ def test_ctrl_c_keeps_finished_pages_and_the_same_command_goes_on(make_notebook:
     stream = io.StringIO()
     result = report("a", "b", stream=stream)
     assert time.monotonic() - pressed[0] < 5
+    assert not is_running(int((tmp_path / "reached").read_text()))
     assert (result.exit_code, [found.status for found in result.pages]) == (130, ["done", "waiting"])
     assert "Stopped. 1 of 2 pages kept; the same command goes on." in stream.getvalue()
     assert "stopped: the same command goes on" in result.index.read_text() and 'http-equiv="refresh"' not in result.index.read_text()

@@ -11,7 +11,8 @@ import pytest
 from workbench.report.run import ReportResult
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync".split()
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
+FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
 
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install chromium")]
 
@@ -32,6 +33,7 @@ def opened(browser: Any, path: Path, **options: Any) -> tuple[Any, list[str]]:
     page.on("console", lambda message: wrong.append(message.text) if message.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("request", lambda request: None if request.url.startswith(("file:", "data:", "blob:")) else wrong.append(request.url))
+    page.set_default_timeout(15_000)
     page.goto(path.as_uri())
     page.wait_for_selector("html[data-drawn=yes]")
     return page, wrong
@@ -59,7 +61,8 @@ def test_every_figure_is_drawn(browser: Any, whole: tuple[ReportResult, str], sc
 
 def test_the_theme_turns_figures_round_and_modalities_keep_their_hue(browser: Any, whole: tuple[ReportResult, str]) -> None:
     page, wrong = opened(browser, whole[0].index.parent / "00_good.html", color_scheme="light")
-    look = "[getComputedStyle(document.body).backgroundColor, document.querySelector('.plot').layout.paper_bgcolor, document.querySelector('.plot').data[1].line.color]"
+    plot = "document.querySelector('.plot')"
+    look = f"[getComputedStyle(document.body).backgroundColor, {plot}.layout.paper_bgcolor, {plot}.data[1].line.color]"
     page.wait_for_function("document.querySelector('.plot').layout")
     assert page.evaluate(look) == ["rgb(255, 255, 255)", "#FFFFFF", "#0072B2"]
     page.click("#theme")

@@ -10,6 +10,8 @@ Decides:
 - `min_weight` is a floor: with a large rate a weight can cross zero. `min_weight=None` is the paper. How often it held is counted.
 - `update="exact"` differentiates L_w through the task gradient (a second backward); `update="first_order"` uses
   dg_i/dw_i = g_i / w_i, which is exact where the rest of the network does not react to w, and needs no second backward.
+- The two agree exactly wherever what follows the weights is piecewise linear and the loss is L1 (our regression default with ReLU layers): then
+  g_i = w_i times a constant between kinks. With a squared error or cross entropy they part once residuals shrink.
 - With gradient accumulation `exact` averages L_w's gradient over the parts of a step; `first_order` sees the whole step's gradient.
 - `warmup_epochs` keeps w at 1 for the first epochs; see the method's notes on plain SGD in `workbench.methods.awf`.
 """

@@ -206,8 +206,9 @@ class Split:
         return replace(self, columns={name: column.to(device) for name, column in self.columns.items()}, target=self.target.to(device))
 
     def take(self, rows: Sequence[int] | Tensor) -> "Split":
-        """Some rows of the split, in the order given."""
-        rows = torch.as_tensor(rows, dtype=torch.int64)
+        """Some rows of the split, in the order given (row numbers; a boolean mask takes its true rows)."""
+        rows = torch.as_tensor(rows)
+        rows = rows.nonzero()[:, 0] if rows.dtype == torch.bool else rows.to(torch.int64)
         pick = rows.tolist()
         return replace(
             self,
@@ -334,7 +335,9 @@ class Dataset:
         return replace(self, spec=Spec(modalities, self.spec.task), splits=splits)
 
     @classmethod
-    def from_arrays(cls, name: str, splits: Mapping[str, Mapping[str, object]], *, task: TaskSpec, rates: Mapping[str, float] | None = None) -> "Dataset":
+    def from_arrays(
+        cls, name: str, splits: Mapping[str, Mapping[str, object]], *, task: TaskSpec, rates: Mapping[str, float] | None = None
+    ) -> "Dataset":
         """Own data from plain arrays, with a checked schema; see `workbench.data.arrays.dataset_from_arrays`."""
         from workbench.data.arrays import dataset_from_arrays
 

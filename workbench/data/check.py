@@ -117,7 +117,9 @@ class CheckResult:
             inside, valid = (f"{value:.3f} ± {error:.3f}" for value, error in ((found.inside, found.inside_error), (found.valid, found.valid_error)))
             test = self.baselines.get(found.name, {}).get("test_accuracy", float("nan"))
             lines.append(f"  {found.name:<10} {inside:>15} {valid:>15} {test:>11.3f}{'   LEAK' if found.is_leak else ''}")
-        together = [(name, scores["test_accuracy"]) for name, scores in self.baselines.items() if name not in self.modalities and "test_accuracy" in scores]
+        together = [
+            (name, scores["test_accuracy"]) for name, scores in self.baselines.items() if name not in self.modalities and "test_accuracy" in scores
+        ]
         lines += [f"  {name:<10} {'':>15} {'':>15} {value:>11.3f}" for name, value in together]
         return "\n".join([*lines, *(["", *(f"warning: {said}" for said in self.warnings)] if self.warnings else [])])
 

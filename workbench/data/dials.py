@@ -59,7 +59,8 @@ class Dials(BaseModel):
 
 PRESETS: dict[str, Dials] = {
     "balanced": Dials(),
-    # Found by a search over the dials with lf_dnn and its plan for opinions (Adam 2e-3, batch 32, patience 20): the joint model does no better than its
+    # Found by a search over the dials with lf_dnn and its plan for opinions (Adam 2e-3, batch 32, patience 20): the joint model does no better
+    # than its
     # best single modality, far below the ceiling, and B-fusion recovers it. Audio and vision know as much as the text, at 1/79 of its scale.
     "starved": Dials(
         informativeness=ByModality(text=0.9, audio=0.95, vision=0.8),

@@ -23,20 +23,21 @@ def alpha_over_epochs(frame: pd.DataFrame) -> go.Figure:
     figure = lines_by_modality(frame, y_title="attention weight alpha (0 to 1)", log=False, y_range=[0, 1.03])
     variants = names(frame, "variant")
     findings = [_last_epoch(frame[frame["variant"] == variant], variant if len(variants) > 1 else "") for variant in variants]
-    return captions.attach(figure, *findings, captions.seeds_drawn(frame["seed"].nunique()))
+    return captions.attach(figure, *findings, captions.seeds_drawn(frame))
 
 
 def _last_epoch(rows: pd.DataFrame, variant: str) -> str:
-    """Highest against lowest modality in the last epoch."""
-    last = rows[rows["epoch"] == rows["epoch"].max()]
+    """Highest against lowest modality in each seed's last epoch."""
+    last = rows[rows["epoch"] == rows.groupby("seed")["epoch"].transform("max")]
     means = last.groupby("modality", sort=False)["value"].mean()
     where = f" in {variant}" if variant else ""
+    span = f"epoch {last['epoch'].max()}" if last["epoch"].nunique() == 1 else "each run's last epoch"
     if len(means) < 2:
         return f"One modality{where}: nothing to compare."
     high, low = str(means.idxmax()), str(means.idxmin())
     change = difference(last[last["modality"] == high], last[last["modality"] == low])
     said = captions.say_against(f"{high}'s alpha ({score(means[high])})", f"{low}'s ({score(means[low])})", change)
-    return captions.first_upper(f"{said} in epoch {last['epoch'].iloc[0]}{where}.")
+    return captions.first_upper(f"{said} in {span}{where}.")
 
 
 def alpha_distribution(frame: pd.DataFrame) -> go.Figure:

@@ -11,7 +11,7 @@ from plotly.subplots import make_subplots
 from workbench.figures.palette import GRID, INK, PAPER
 
 PANEL_HEIGHT, MARGIN = 300, {"l": 76, "r": 16, "t": 64, "b": 64}
-WIDTH = 860  # what a report page offers; figures are as wide as their page, this only places labels
+WIDTH = 660  # the narrowest that a figure is drawn (on paper); figures are as wide as their page, this only keeps room for labels
 PANELS_A_ROW = 3
 LABEL_GAP = 19  # pixels between two labels at line ends
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from workbench.statistics import Difference, mean_interval, p_value, say_difference, score
 
@@ -84,6 +85,13 @@ def say_against(name: str, other: str, change: Difference | None, *, places: int
     return f"{name} is {score(abs(change.mean), places)} {word} {other}{judged} ({span})"
 
 
-def seeds_drawn(seeds: int) -> str:
-    """How lines and bands stand for seeds."""
-    return "Lines: one seed." if seeds == 1 else f"Lines: median of {seeds} seeds, band: range."
+def seeds_drawn(frame: pd.DataFrame) -> str:
+    """How lines and bands stand for seeds, and where the first runs end."""
+    seeds = frame["seed"].nunique()
+    return "Lines: one seed." if seeds == 1 else f"Lines: median of {seeds} seeds, band: range.{ends_apart(frame)}"
+
+
+def ends_apart(frame: pd.DataFrame) -> str:
+    """Runs that stop early leave later epochs to fewer seeds: says so."""
+    ends = frame.groupby(["variant", "seed"])["epoch"].max()
+    return f" Runs end between epochs {ends.min()} and {ends.max()}: later epochs show fewer seeds." if ends.min() < ends.max() else ""

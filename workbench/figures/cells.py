@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-STYLE = "font-variant-numeric:tabular-nums;white-space:nowrap;padding:.25em .8em"
+STYLE = "font-variant-numeric:tabular-nums;padding:.25em .8em"
 NOTE = "Bold: not beaten by any other (paired by seed, Holm, 5 %). =: ties with every bold cell of its column. Italic: published, never ranked."
 
 
@@ -34,9 +34,10 @@ def _cell(cell: Mapping[str, Any], place: int) -> str:
     text = escape(unbroken(str(cell.get("text", ""))))
     text = f"<strong>{text}</strong>" if cell.get("is_bold") else text
     text = f"<em>{text}</em>" if cell.get("is_italic") else text
-    source = f" <small>{escape(str(cell['source']))}</small>" if cell.get("source") else ""
+    source = f"<br><small>{escape(str(cell['source']))}</small>" if cell.get("source") else ""
     tag = "td" if place else 'th scope="row"'
-    return f'<{tag} style="{_style(place)}">{text}{" =" if cell.get("is_tied") else ""}{source}{_interval(cell.get("interval"))}</{tag[:2]}>'
+    style = f"{_style(place)};white-space:{'nowrap' if place else 'normal'}"
+    return f'<{tag} style="{style}">{text}{" =" if cell.get("is_tied") else ""}{source}{_interval(cell.get("interval"))}</{tag[:2]}>'
 
 
 def _interval(parts: Sequence[float] | None) -> str:

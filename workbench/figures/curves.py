@@ -35,7 +35,7 @@ def learning_curves(frame: pd.DataFrame, *, metric: str | None = None) -> go.Fig
         _draw_panel(figure, frame[frame["variant"] == variant], y_range, canvas.cell(place, variants))
     findings = [_finding(frame[frame["variant"] == variant], variant, chosen) for variant in variants]
     stars = "Stars: the epoch each seed kept." if len(kept(frame)) else ""
-    return captions.attach(figure, *findings, captions.seeds_drawn(frame["seed"].nunique()), stars)
+    return captions.attach(figure, *findings, captions.seeds_drawn(frame), stars)
 
 
 def kept(rows: pd.DataFrame) -> pd.DataFrame:

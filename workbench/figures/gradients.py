@@ -62,4 +62,4 @@ def ratios_by_seed(rows: pd.DataFrame, first: str, second: str) -> np.ndarray:
 def _drawn(frame: pd.DataFrame) -> str:
     """How to read the picture."""
     epochs = f"Ratios: geometric mean over {captions.count(frame['epoch'].nunique(), 'epoch')}. "
-    return epochs + captions.seeds_drawn(frame["seed"].nunique())
+    return epochs + captions.seeds_drawn(frame)

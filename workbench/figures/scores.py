@@ -36,7 +36,8 @@ def unimodal_and_joint(frame: pd.DataFrame, *, metric: str, ceiling: Mapping[str
         tickvals=list(range(len(columns))), ticktext=[name for name, _ in columns], range=[-0.6, len(columns) - 0.4], showgrid=False, zeroline=False
     )
     _draw_ceilings(figure, dict(ceiling or {}), columns)
-    values = [*frame["value"], *(ceiling or {}).values()]
+    intervals = [end for _, rows in columns for end in mean_interval(by_seed(rows).to_numpy())[1:] if not isnan(end)]
+    values = [*frame["value"], *intervals, *(ceiling or {}).values()]
     figure.update_yaxes(range=canvas.value_range(pd.Series(values).to_numpy(), pad=0.1))
     read = "Dots: seeds; thick line: mean; bar: 95 % interval"
     read += "; hollow: a probe on the modality inside the joint model." if (frame["kind"] == "inside").any() else "."
@@ -93,7 +94,7 @@ def _draw_ceilings(figure: go.Figure, ceiling: dict[str, float], columns: list[t
     alone = {str(rows["label"].iloc[0]): place for place, (_, rows) in enumerate(columns) if rows["kind"].iloc[0] == "alone"}
     for label, value in ceiling.items():
         place = alone.get(label)
-        ends = [-0.55, len(columns) - 0.45] if place is None else [place - 0.42, place + 0.42]
+        ends = [-0.55, len(columns) - 0.45] if place is None else [place - 0.42, place + 0.13]
         name = f"ceiling of {canvas.safe(label)}" if place is None else "ceiling"
         line = {"color": INK, "width": 2, "dash": "dash"}
         figure.add_trace(go.Scatter(x=ends, y=[value, value], mode="lines", line=line, name=f"ceiling of {canvas.safe(label)}", hoverinfo="skip"))

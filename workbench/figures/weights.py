@@ -33,7 +33,7 @@ def weight_bars(frame: pd.DataFrame) -> go.Figure:
     for place, variant in enumerate(variants):
         _draw_panel(figure, shares[shares["variant"] == variant], looks, cell=canvas.cell(place, variants))
     seeds = frame["seed"].nunique()
-    drawn = "Bars: one seed." if seeds == 1 else f"Bars: mean of {seeds} seeds."
+    drawn = "Bars: one seed." if seeds == 1 else f"Bars: mean of {seeds} seeds.{captions.ends_apart(frame)}"
     return captions.attach(figure, *[_finding(shares, variant, len(variants) > 1) for variant in variants], "A bar's parts add up to 100 %.", drawn)
 
 
@@ -69,26 +69,25 @@ def _draw_panel(figure: go.Figure, rows: pd.DataFrame, looks: dict[str, Style], 
 
 
 def _finding(shares: pd.DataFrame, variant: str, is_named: bool) -> str:
-    """The modality whose share moved most between the first and the last epoch, and whether that is more than chance."""
+    """The modality whose share moved most between a run's first and last epoch, and whether that is more than chance."""
     rows = shares[shares["variant"] == variant]
-    first, last = rows["epoch"].min(), rows["epoch"].max()
-    where = f" in {variant}" if is_named else ""
-    table = rows.pivot_table(index="seed", columns=["modality", "epoch"], values="share")
-    moves = {name: _move(table[name], first, last) for name in names(rows, "modality")}
-    moves = {name: pair for name, pair in moves.items() if len(pair)}
-    if first == last or not moves:
+    first, last, where = rows["epoch"].min(), rows["epoch"].max(), f" in {variant}" if is_named else ""
+    moves = {name: _moves(rows[rows["modality"] == name]) for name in names(rows, "modality")}
+    if first == last:
         return f"One epoch{where}: no change to tell."
-    name = max(moves, key=lambda name: abs((moves[name][:, 1] - moves[name][:, 0]).mean()))
-    before, after = moves[name][:, 0], moves[name][:, 1]
+    name = max(moves, key=lambda name: abs((moves[name]["last"] - moves[name]["first"]).mean()))
+    before, after = moves[name]["first"].to_numpy(), moves[name]["last"].to_numpy()
     change = paired_difference(after, before)
     span = f"95 % {change.low:+.1f} to {change.high:+.1f}, n = {change.n}" if change.n > 1 else "one seed: no interval"
+    is_even = rows.groupby("seed")["epoch"].max().nunique() == 1
+    between = f"between epochs {first} and {last}" if is_even else f"between epoch {first} and each run's last"
     if change.n > 1 and not change.is_found:
-        return f"No change found{where}: {name} moves most, by {change.mean:+.1f} points between epochs {first} and {last} ({span})."
+        return f"No change found{where}: {name} moves most, by {change.mean:+.1f} points {between} ({span})."
     word = "rises" if change.mean > 0 else "falls" if change.mean < 0 else "stays"
-    said = f"{name}'s share {word} from {before.mean():.0f} % to {after.mean():.0f} % between epochs {first} and {last}{where}"
+    said = f"{name}'s share {word} from {before.mean():.0f} % to {after.mean():.0f} % {between}{where}"
     return captions.first_upper(f"{said} ({change.mean:+.1f} points, {span}).")
 
 
-def _move(table: pd.DataFrame, first: int, last: int) -> np.ndarray:
-    """First and last share of one modality, a row per seed that has both."""
-    return table[[first, last]].dropna().to_numpy() if {first, last} <= set(table.columns) else np.empty((0, 2))
+def _moves(rows: pd.DataFrame) -> pd.DataFrame:
+    """First and last share of one modality, a row per seed."""
+    return rows.sort_values("epoch").groupby("seed")["share"].agg(["first", "last"])

@@ -15,7 +15,8 @@ from workbench.training import Plan, predict
 def probe_runs(runs: Iterable[Run], data: Dataset | Mapping[int, Dataset], *, split: str = "test") -> pd.DataFrame:
     """Scores of a ridge readout of each modality's z_i, fitted on train, asked on a split the model did not learn from.
 
-    Source: adaptive weight fusion (2024), Table 8 ("the output of the unimodal networks used for sentiment analysis"). Decides: a linear probe on frozen z_i.
+    Source: adaptive weight fusion (2024), Table 8 ("the output of the unimodal networks used for sentiment analysis"). Decides: a linear probe on
+    frozen z_i.
 
     Args:
         runs: finished runs; each is probed with the weights of its best epoch.
@@ -35,5 +36,7 @@ def probe_runs(runs: Iterable[Run], data: Dataset | Mapping[int, Dataset], *, sp
         for modality in model.modalities:
             said = ridge_readout(fitted[modality], asked["train"].target, wanted[modality], task=task)
             scores = task.metrics(said, asked[split].target)
-            rows += [{"variant": run.variant, "seed": run.seed, "modality": modality, "metric": name, "value": value} for name, value in scores.items()]
+            rows += [
+                {"variant": run.variant, "seed": run.seed, "modality": modality, "metric": name, "value": value} for name, value in scores.items()
+            ]
     return pd.DataFrame(rows)

@@ -1,7 +1,9 @@
 """Executes one notebook by papermill, in process, and tells of each cell; the main thread stays free to draw and to hear Ctrl-C."""
 
 import os
+import shutil
 import signal
+import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -28,6 +30,7 @@ class Execution:
         self.client: PapermillNotebookClient | None = None
         self.error: BaseException | None = None
         self.is_stopped = False
+        self._ended = threading.Event()
 
     def run(self, while_waiting: Callable[[], None]) -> None:
         """Executes in a thread and calls `while_waiting` four times a second; the target is renamed into place when it is whole.
@@ -38,12 +41,12 @@ class Execution:
         thread = threading.Thread(target=self._execute, name=f"papermill {self.source.stem}", daemon=True)
         thread.start()
         try:
-            while thread.is_alive():
-                thread.join(0.25)
+            # Not thread.join: in Python 3.11 a join that Ctrl-C interrupts takes a running thread for an ended one.
+            while not self._ended.wait(0.25):
                 while_waiting()
         except KeyboardInterrupt:
             self.stop()
-            thread.join(5)
+            self._ended.wait(5)
             self._part.unlink(missing_ok=True)
             raise
         if self._part.exists():
@@ -56,14 +59,26 @@ class Execution:
         return self.target.with_name(f".{self.target.stem}.{os.getpid()}.part.ipynb")  # papermill warns of other endings
 
     def _execute(self) -> None:
+        """The thread: whatever happens, the main thread hears of its end."""
+        try:
+            self._run_papermill()
+        except Exception as error:  # before papermill had a word: no room for its sockets, say
+            self.error = error
+        finally:
+            self._ended.set()
+
+    def _run_papermill(self) -> None:
         import papermill
+        from jupyter_core.utils import ensure_event_loop
         from traitlets.config import Config
 
         if ENGINE not in papermill_engines._engines:
             papermill_engines.register(ENGINE, WatchedEngine)
         self._part.unlink(missing_ok=True)
-        transport = "ipc" if os.name == "posix" else "tcp"
-        settings = {"config": Config({"KernelManager": {"transport": transport, "shutdown_wait_time": 1.0}}), "iopub_timeout": 60}
+        sockets = tempfile.mkdtemp(prefix="workbench-kernel-")
+        # Each kernel has its own sockets: the default name is one for all kernels of a folder, and two reports at once would hear each other.
+        connection = {"transport": "ipc", "ip": str(Path(sockets) / "kernel")} if os.name == "posix" else {"transport": "tcp"}
+        settings = {"config": Config({"KernelManager": {**connection, "shutdown_wait_time": 1.0}}), "iopub_timeout": 60}
         # The kernel's folder goes by resources: papermill's own `cwd` would move this whole process.
         settings |= {"resources": {"metadata": {"path": str(self.folder)}}, "execution": self}
         try:
@@ -80,6 +95,9 @@ class Execution:
             pass  # the executed notebook holds it
         except Exception as error:
             self.error = error
+        finally:
+            shutil.rmtree(sockets, ignore_errors=True)
+            ensure_event_loop().close()  # nbclient made it for this thread and leaves it open
 
     def stop(self) -> None:
         """Ends the kernel at once, and what it started."""

@@ -157,5 +157,6 @@ def write_assets(folder: Path) -> None:
         write_whole(target, script.read_text(encoding="utf-8"))
     light = HtmlFormatter(style="xcode").get_style_defs(".highlight")
     dark = HtmlFormatter(style="github-dark").get_style_defs(':root[data-theme="dark"] .highlight')
-    write_whole(folder / "style.css", (TEMPLATES / "style.css").read_text(encoding="utf-8").replace("/* code colours */", f"{light}\n@media screen {{\n{dark}\n}}"))
+    style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
+    write_whole(folder / "style.css", style.replace("/* code colours */", f"{light}\n@media screen {{\n{dark}\n}}"))  # paper is always light
     write_whole(folder / "page.js", (TEMPLATES / "page.js").read_text(encoding="utf-8"))

@@ -1,0 +1,106 @@
+"""What there is, as plain rows."""
+
+import json
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from workbench.data.card import cards
+from workbench.errors import ConfigError, WorkbenchError
+from workbench.listing import card_facts, comparison, listing
+from workbench.methods import METHODS
+
+
+def put(folder: Path, name: str, *, variant: str, seed: int, score: float, dataset: str = "toy") -> None:
+    """A finished run with two scores."""
+    path = folder / name
+    path.mkdir(parents=True)
+    config = {"method": "lf_dnn", "dataset": dataset, "balance": None, "variant": variant, "plan": {"seed": seed}}
+    metrics = {"best_epoch": 1, "seconds": 1.0, "valid": {"mae": score + 1}, "test": {"mae": score}}
+    files = {"config.json": json.dumps(config), "metrics.json": json.dumps(metrics), "trace.nc": "", "model.safetensors": ""}
+    for file, text in files.items():
+        (path / file).write_text(text)
+
+
+@pytest.mark.parametrize("what", ["methods", "datasets", "balancers", "encoders"])
+def test_every_list_has_a_line_for_each_name(what):
+    rows = listing(what)
+    assert rows
+    assert all(name and text and "\n" not in text for name, text in rows.items())
+
+
+def test_lists_hold_what_there_is():
+    assert list(listing("methods")) == list(METHODS)
+    assert list(listing("datasets")) == cards()
+    assert set(listing("balancers")) == {"b_fusion"}
+    assert set(listing("encoders")) == {"MeanMLP", "LSTMEncoder", "TextTransformer"}
+
+
+def test_a_data_set_that_is_not_here_says_how_to_fetch_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORKBENCH_DATA", str(tmp_path))
+    rows = listing("datasets")
+    assert rows["mosi"].endswith("(not here: workbench data fetch mosi)")
+    assert "not here" not in rows["opinions"]
+
+
+def test_notebooks_and_reports(tmp_path, monkeypatch):
+    cells = [{"cell_type": "markdown", "source": ["# Who starves?\n", "Five minutes."]}]
+    (tmp_path / "01_imbalance.ipynb").write_text(json.dumps({"cells": cells}))
+    report = SimpleNamespace(notebook_folder=lambda: tmp_path, REPORTS={"first": ["01_imbalance", "02_other"]})
+    monkeypatch.setitem(sys.modules, "workbench.report", report)
+    assert listing("notebooks") == {"01_imbalance": "Who starves?"}
+    assert listing("reports") == {"first": "01_imbalance, 02_other"}
+
+
+def test_an_unknown_list_names_the_near():
+    with pytest.raises(ConfigError, match=r'unknown list "method"\. Did you mean methods'):
+        listing("method")
+
+
+def test_facts_of_a_card_are_plain():
+    facts = card_facts("opinions")
+    assert list(facts)[:3] == ["name", "title", "is_here"]
+    assert facts["is_here"] is True
+    assert json.loads(json.dumps(facts)) == facts
+    assert set(facts["modalities"]) == {"text", "audio", "vision"}
+
+
+def test_facts_of_an_unknown_card():
+    with pytest.raises(ConfigError, match=r'unknown data set "opinion"\. Did you mean opinions'):
+        card_facts("opinion")
+
+
+def test_a_comparison_has_mean_and_spread_over_seeds(tmp_path):
+    for seed, score in enumerate((1.0, 2.0, 3.0)):
+        put(tmp_path, f"a{seed}", variant="joint", seed=seed, score=score)
+    put(tmp_path, "b", variant="text alone", seed=0, score=0.5)
+    rows = comparison(tmp_path).set_index("variant")
+    assert rows.loc["joint", ["seeds", "mae"]].tolist() == [3, "2.0 ± 1.0"]
+    assert rows.loc["text alone", ["seeds", "mae"]].tolist() == [1, ".500"]
+    assert comparison(tmp_path, split="valid").set_index("variant").loc["joint", "mae"] == "3.0 ± 1.0"
+
+
+def test_data_sets_are_not_mixed(tmp_path):
+    put(tmp_path, "a", variant="joint", seed=0, score=0.25, dataset="one")
+    put(tmp_path, "b", variant="joint", seed=0, score=0.75, dataset="two")
+    rows = comparison(tmp_path)
+    assert dict(zip(rows["dataset"], rows["mae"], strict=True)) == {"one": ".250", "two": ".750"}
+
+
+def test_a_score_that_is_no_number_does_not_spoil_the_others(tmp_path):
+    put(tmp_path, "a", variant="joint", seed=0, score=0.25)
+    put(tmp_path, "b", variant="joint", seed=1, score=float(np.nan))
+    assert comparison(tmp_path)["mae"].tolist() == [".250"]
+
+
+def test_a_folder_without_runs(tmp_path):
+    with pytest.raises(WorkbenchError, match=r"no finished run in[\s\S]*workbench train"):
+        comparison(tmp_path)
+
+
+def test_comparison_knows_its_splits(tmp_path):
+    with pytest.raises(ConfigError, match='unknown split "tset". Did you mean test'):
+        comparison(tmp_path, split="tset")

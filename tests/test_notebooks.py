@@ -1,0 +1,225 @@
+"""Every notebook keeps the manners, runs from top to bottom at a tiny size, and becomes pages that a browser draws from file://."""
+
+import ast
+import importlib.util
+import io
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+
+from workbench import studies
+from workbench.data.card import card, cards
+from workbench.report import REPORTS, run_report
+from workbench.report.parameters import read_defaults
+from workbench.report.run import ReportResult
+
+ROOT = Path(__file__).parents[1]
+PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+LONGEST = 14
+"""Lines of the longest code cell."""
+
+TINY = {"datasets": ["opinions/starved", "digits"], "seeds": 2, "epochs": 2, "map_seeds": 2, "map_audio": [0.95], "map_names": [10]}
+TINY |= {"has_pretrained_text": False}
+
+_path = Path(__file__).parent / "report" / "test_screenshot.py"
+_spec = importlib.util.spec_from_file_location("report_screenshot", _path)
+screenshot = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(screenshot)
+browser = screenshot.browser
+
+needs_browser = [pytest.mark.browser, pytest.mark.skipif(screenshot.CHROMIUM is None, reason="needs Chromium: apt-get install chromium")]
+each = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+
+
+def cells(path: Path, kind: str) -> list[dict[str, Any]]:
+    """The cells of one kind."""
+    return [cell for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == kind]
+
+
+def source(cell: dict[str, Any]) -> str:
+    return "".join(cell["source"])
+
+
+def tags(cell: dict[str, Any]) -> list[str]:
+    return cell["metadata"].get("tags", [])
+
+
+# Manners, read from the files
+
+
+def test_there_are_notebooks():
+    assert [path.stem for path in PATHS][:3] == ["00_start_here", "01_modality_imbalance", "02_adaptive_weight_fusion"]
+
+
+@each
+def test_it_is_a_valid_notebook_of_format_4(path):
+    nbformat.validate(nbformat.read(path, as_version=4))
+
+
+@each
+def test_the_first_cell_has_title_question_data_and_reading_time(path):
+    first = json.loads(path.read_text(encoding="utf-8"))["cells"][0]
+    assert first["cell_type"] == "markdown"
+    title, question, *rest = source(first).split("\n\n")
+    assert re.fullmatch(r"# \S.+\?|# \S.+", title)
+    assert question.startswith("**")
+    assert "?" in title + question
+    assert "Data: " in source(first)
+    assert re.search(r"[Rr]eading time \d+ minutes", "\n\n".join(rest))
+
+
+@each
+def test_the_parameters_are_one_early_cell_of_literals(path):
+    tagged = [cell for cell in cells(path, "code") if "parameters" in tags(cell)]
+    assert len(tagged) == 1
+    assert tagged[0] is not None
+    assert cells(path, "code")[0]["source"] == tagged[0]["source"]
+    for statement in ast.parse(source(tagged[0])).body:
+        assert isinstance(statement, ast.Assign)
+        ast.literal_eval(statement.value)
+    assert "runs" in read_defaults(path)
+
+
+@each
+def test_it_is_stored_without_outputs(path):
+    assert [cell for cell in cells(path, "code") if cell["outputs"] or cell["execution_count"] is not None] == []
+
+
+@each
+def test_no_logic_grows_in_it(path):
+    for cell in cells(path, "code"):
+        text = source(cell)
+        assert len(text.splitlines()) <= LONGEST, text
+        nodes = list(ast.walk(ast.parse(text)))
+        assert not [node for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.While)], text
+        assert not [node for node in nodes if isinstance(node, ast.If) and "cuda" in ast.unparse(node.test)], text
+        assert "backward(" not in text, text  # a training loop
+
+
+@each
+def test_it_names_no_place_of_a_machine(path):
+    found = [source(cell) for kind in ("code", "markdown") for cell in cells(path, kind)]
+    assert [text for text in found if re.search(r"(?<![\w.)/:<])/[a-z]+/\w|[A-Z]:\\|~/", text)] == []
+
+
+@each
+def test_its_links_lead_somewhere(path):
+    targets = [target for cell in cells(path, "markdown") for target in re.findall(r"\]\(([^)\s]+)\)", source(cell))]
+    local = [target.partition("#")[0] for target in targets if not target.startswith(("http://", "https://", "#"))]
+    assert [target for target in local if not (path.parent / target).exists()] == []
+
+
+@each
+def test_it_ends_with_what_was_seen_and_what_to_try(path):
+    assert any(re.search(r"^ *headline\(", source(cell), re.MULTILINE) for cell in cells(path, "code"))
+    last = source(cells(path, "markdown")[-1])
+    assert "**Try**" in last
+    assert "<details><summary>Answers</summary>" in last
+
+
+@each
+def test_its_data_sets_have_cards(path):
+    defaults = read_defaults(path)
+    named = [defaults["dataset"]] if "dataset" in defaults else defaults["datasets"]
+    assert {name.partition("/")[0] for name in named} <= set(cards())
+
+
+@each
+def test_published_rows_that_it_asks_for_are_on_the_card(path):
+    for cell in cells(path, "code"):
+        for node in ast.walk(ast.parse(source(cell))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "studies.published":
+                dataset, methods = (ast.literal_eval(argument) for argument in node.args)
+                assert set(methods) <= {row.method for row in card(dataset).published}
+                assert not studies.published(dataset, methods).empty
+
+
+def test_the_reports_name_notebooks_that_are_there():
+    assert {name for names in REPORTS.values() for name in names} <= {path.stem for path in PATHS}
+
+
+def test_every_notebook_is_in_a_report_and_executed_here():
+    assert [path.stem for path in PATHS] == REPORTS["first_light"]
+
+
+# From top to bottom
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> ReportResult:
+    """The whole first report, as small as it goes."""
+    folder = tmp_path_factory.mktemp("first-light")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WORKBENCH_DATA", str(folder / "data"))
+        patch.setenv("OMP_NUM_THREADS", "1")
+        return run_report("first_light", parameters={**TINY, "runs": str(folder / "runs")}, out=folder / "reports", stream=io.StringIO())
+
+
+def page_of(report: ReportResult, name: str) -> tuple[Any, str]:
+    """A page's record and its text."""
+    (record,) = [page for page in report.pages if page.name == name]
+    return record, (report.index.parent / f"{name}.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_every_page_is_done(report):
+    assert {page.name: page.error.get("traceback", page.error) for page in report.pages if page.status != "done"} == {}
+    assert report.exit_code == 0
+    assert [page.name for page in report.pages] == REPORTS["first_light"]
+
+
+@pytest.mark.slow
+@each
+def test_it_was_run_with_the_parameters_given(report, path):
+    record, _ = page_of(report, path.stem)
+    known = read_defaults(path)
+    assert record.parameters == {name: value for name, value in record.parameters.items() if name in known}
+    assert record.parameters["epochs"] == 2
+
+
+@pytest.mark.slow
+@each
+def test_every_figure_has_its_caption_and_the_finding_is_said(report, path):
+    record, html = page_of(report, path.stem)
+    assert record.figures >= 2
+    drawn = sum("figures.show(" in line for cell in cells(path, "code") for line in source(cell).splitlines())
+    assert record.figures >= drawn
+    captions = re.findall(r"<figcaption>(.*?)</figcaption>", html, re.DOTALL)
+    assert len(captions) >= record.figures
+    assert all(re.search(r"\w{3}", caption) for caption in captions)
+    assert record.headlines
+    assert all(re.search(r"\d", sentence) for sentence in record.sentences)
+    index = report.index.read_text(encoding="utf-8")
+    assert f"{path.stem}.html" in index
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["index", *REPORTS["first_light"]])
+def test_links_between_the_pages_lead_somewhere(report, name):
+    html = (report.index.parent / f"{name}.html").read_text(encoding="utf-8")
+    targets = [target for target in re.findall(r'<a [^>]*href="([^"#]+)[#"]', html) if not re.match(r"[a-z]+:", target)]
+    assert [target for target in targets if not (report.index.parent / target).exists()] == []
+
+
+class TestBrowser:
+    """The report as a reader opens it."""
+
+    pytestmark = [*needs_browser, pytest.mark.slow]
+
+    @pytest.mark.parametrize("name", ["index", *REPORTS["first_light"]])
+    def test_it_opens_from_file_with_every_figure_drawn(self, browser, report, name):
+        page, wrong = screenshot.opened(browser, report.index.parent / f"{name}.html", viewport={"width": 1200, "height": 900})
+        page.wait_for_function("[...document.querySelectorAll('.plot')].every(plot => plot.querySelector('.main-svg') && plot.data.length)")
+        screenshot.keep(page, f"first_light_{name}")
+        if name != "index":
+            marks = ".scatterlayer .trace, .barlayer .trace, .heatmaplayer .hm, .violinlayer .trace, .boxlayer .trace, .pielayer .trace"
+            empty = page.evaluate(f"[...document.querySelectorAll('.plot')].filter(plot => !plot.querySelector('{marks}')).length")
+            assert page.locator(".plot").count() >= 2
+            assert empty == 0
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "scrolls sideways"
+        assert wrong == []
+        page.close()
