@@ -14,6 +14,7 @@ import pytest
 from workbench import studies
 from workbench.data.card import card, cards
 from workbench.report import REPORTS, run_report
+from workbench.report.page import relink
 from workbench.report.parameters import read_defaults
 from workbench.report.run import ReportResult
 
@@ -31,7 +32,6 @@ screenshot = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(screenshot)
 browser = screenshot.browser
 
-needs_browser = [pytest.mark.browser, pytest.mark.skipif(screenshot.CHROMIUM is None, reason="needs Chromium: apt-get install chromium")]
 each = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
 
 
@@ -76,7 +76,6 @@ def test_the_first_cell_has_title_question_data_and_reading_time(path):
 def test_the_parameters_are_one_early_cell_of_literals(path):
     tagged = [cell for cell in cells(path, "code") if "parameters" in tags(cell)]
     assert len(tagged) == 1
-    assert tagged[0] is not None
     assert cells(path, "code")[0]["source"] == tagged[0]["source"]
     for statement in ast.parse(source(tagged[0])).body:
         assert isinstance(statement, ast.Assign)
@@ -149,6 +148,16 @@ def test_every_notebook_is_in_a_report_and_executed_here():
 # From top to bottom
 
 
+def test_links_of_a_notebook_become_links_of_its_page(tmp_path):
+    for name in ("notebooks/01_a.ipynb", "notebooks/09_z.ipynb", "data_cards/mosi.md"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    links = ["01_a.ipynb#end", "09_z.ipynb", "../data_cards/mosi.md", "https://example.org/a.ipynb", "#here", "nowhere.md"]
+    body = relink("".join(f'<a href="{link}">' for link in links), ["01_a"], tmp_path / "notebooks", tmp_path / "reports" / "trial")
+    expected = ["01_a.html#end", "../../notebooks/09_z.ipynb", "../../data_cards/mosi.md", "https://example.org/a.ipynb", "#here", "nowhere.md"]
+    assert re.findall(r'href="([^"]+)"', body) == expected
+
+
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> ReportResult:
     """The whole first report, as small as it goes."""
@@ -205,21 +214,19 @@ def test_links_between_the_pages_lead_somewhere(report, name):
     assert [target for target in targets if not (report.index.parent / target).exists()] == []
 
 
-class TestBrowser:
-    """The report as a reader opens it."""
-
-    pytestmark = [*needs_browser, pytest.mark.slow]
-
-    @pytest.mark.parametrize("name", ["index", *REPORTS["first_light"]])
-    def test_it_opens_from_file_with_every_figure_drawn(self, browser, report, name):
-        page, wrong = screenshot.opened(browser, report.index.parent / f"{name}.html", viewport={"width": 1200, "height": 900})
-        page.wait_for_function("[...document.querySelectorAll('.plot')].every(plot => plot.querySelector('.main-svg') && plot.data.length)")
-        screenshot.keep(page, f"first_light_{name}")
-        if name != "index":
-            marks = ".scatterlayer .trace, .barlayer .trace, .heatmaplayer .hm, .violinlayer .trace, .boxlayer .trace, .pielayer .trace"
-            empty = page.evaluate(f"[...document.querySelectorAll('.plot')].filter(plot => !plot.querySelector('{marks}')).length")
-            assert page.locator(".plot").count() >= 2
-            assert empty == 0
-            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "scrolls sideways"
-        assert wrong == []
-        page.close()
+@pytest.mark.slow
+@pytest.mark.browser
+@pytest.mark.skipif(screenshot.CHROMIUM is None, reason="needs Chromium: apt-get install chromium")
+@pytest.mark.parametrize("name", ["index", *REPORTS["first_light"]])
+def test_it_opens_from_file_with_every_figure_drawn(browser, report, name):
+    page, wrong = screenshot.opened(browser, report.index.parent / f"{name}.html", viewport={"width": 1200, "height": 900})
+    page.wait_for_function("[...document.querySelectorAll('.plot')].every(plot => plot.querySelector('.main-svg') && plot.data.length)")
+    screenshot.keep(page, f"first_light_{name}")
+    if name != "index":
+        marks = ".scatterlayer .trace, .barlayer .trace, .heatmaplayer .hm, .violinlayer .trace, .boxlayer .trace"
+        empty = page.evaluate(f"[...document.querySelectorAll('.plot')].filter(plot => !plot.querySelector('{marks}')).length")
+        assert page.locator(".plot").count() >= 2
+        assert empty == 0
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "scrolls sideways"
+    assert wrong == []
+    page.close()

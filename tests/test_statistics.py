@@ -162,3 +162,8 @@ def test_a_rounded_zero_has_no_minus():
     assert score(-0.0002) == ".000"
     assert score(-0.0002, sign=True) == "+.000"
     assert score(-0.0006) == "-.001"
+
+
+def test_equal_scores_have_no_spread():
+    assert mean_and_spread([0.8, 0.8, 0.8]) == ".800 ± .000"
+    assert mean_and_spread([0.1 + 0.2, 0.3, 0.3]) == ".300 ± .000"

@@ -191,7 +191,8 @@ def test_dials_by_modality_and_single():
 def test_the_effect_over_dials_is_paired_by_seed(tmp_path, monkeypatch):
     draws = studies.draws
     monkeypatch.setattr(studies, "draws", lambda name, seeds, **dials: draws(name, seeds, **SIZES, **dials))
-    (row,) = studies.effect_over_dials(("hardness.audio+vision", [0.5]), ("names", [10]), seeds=2, plan=PLAN, runs=tmp_path).to_dict("records")
+    plan = {**PLAN, "learning_rate": 0.02, "epochs": 5}
+    (row,) = studies.effect_over_dials(("hardness.audio+vision", [0.5]), ("names", [10]), seeds=2, plan=plan, runs=tmp_path).to_dict("records")
     assert (row["x"], row["y"]) == (0.5, 10)
     found: dict[str, dict[int, float]] = {"joint": {}, "balanced": {}}
     for path in tmp_path.iterdir():
@@ -200,6 +201,7 @@ def test_the_effect_over_dials_is_paired_by_seed(tmp_path, monkeypatch):
         assert run.config["notes"]["options"]["names"] == 10
         assert run.config["notes"]["options"]["hardness"] == {"audio": 0.5, "vision": 0.5}
     change = pd.Series(found["balanced"]) - pd.Series(found["joint"])
+    assert change.mean() != 0, "nothing to see at this size"
     assert row["value"] == pytest.approx(change.mean())
     assert row["joint"] == pytest.approx(sum(found["joint"].values()) / 2)
     assert row["low"] <= row["value"] <= row["high"]
@@ -257,6 +259,17 @@ def test_published_rows_of_the_paper():
         ("published awf/sgd", "acc2_non0"): 0.8628,
         ("published awf/sgd", "f1_non0"): 0.8638,
     }
+
+
+def test_numbers_of_several_papers_for_one_method_keep_their_rows():
+    rows = studies.published("mosi", ["lf_dnn", "mag_bert"]).query("metric == 'acc2_non0'")
+    assert dict(zip(rows["variant"], rows["value"], strict=True)) == {
+        "published lf_dnn (MMSA results/result-stat.md)": 0.7863,
+        "published lf_dnn (AWF Table 1)": 0.7668,
+        "published mag_bert (AWF Table 4, quoted from Self-MM)": 0.843,
+        "published mag_bert (AWF Table 4, rerun by the authors)": 0.8354,
+    }
+    assert not studies.published("mosi").duplicated(["variant", "metric"]).any()
 
 
 def test_what_is_not_as_here_stands_in_the_source():

@@ -169,9 +169,11 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Execute a report's notebooks and write its pages.  Example: workbench report first_light -p seeds=5"""
+    from workbench.listing import data_lines
     from workbench.report import run_report
 
-    result = run_report(name, parameters=_pairs(parameters or []), out=out, fresh=fresh, open_page=open_page, quiet=quiet or as_json)
+    given = _pairs(parameters or [])
+    result = run_report(name, parameters=given, data=data_lines(), out=out, fresh=fresh, open_page=open_page, quiet=quiet or as_json)
     if as_json:
         _print_json(result.as_dict())
     raise typer.Exit(result.exit_code)

@@ -75,6 +75,22 @@ def _reports() -> dict[str, str]:
     return {name: ", ".join(notebooks) for name, notebooks in REPORTS.items()}
 
 
+def data_lines() -> list[str]:
+    """One line a data set: it is here, made on the spot, or the command that brings it; what a report says before it starts."""
+    from workbench.data import available
+    from workbench.data.card import card, cards
+
+    lines = []
+    for name in cards():
+        found = card(name)
+        if available(name):
+            lines.append(f"{name} is here" if found.sources else f"{name} made on the spot")
+        else:
+            size = sum(source.bytes or 0 for source in found.sources) / 1e6
+            lines.append(f"{name} is not here and is left out. To have it: workbench data fetch {name}  ({size:.0f} MB)")
+    return lines
+
+
 def card_facts(name: str) -> dict[str, Any]:
     """The card's facts as plain values, the most asked first."""
     from workbench.data import available

@@ -84,6 +84,8 @@ def mean_and_spread(values: np.ndarray) -> str:
     if len(values) == 1:
         return score(float(values[0]))
     sd = float(values.std(ddof=1))
+    # Equal scores have a spread of rounding errors only.
+    sd = 0.0 if sd < 1e-9 * max(1.0, float(np.abs(values).max())) else sd
     places = spread_places(sd)
     return f"{score(float(values.mean()), places)} ± {score(sd, places)}"
 

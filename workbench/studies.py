@@ -102,7 +102,7 @@ def say_effect(results: Results, after: str, before: str) -> str:
     """One sentence: what `after` changes against `before` on test, in the headline metric, paired by seed."""
     from workbench.figures.captions import say_against
 
-    return f"{say_against(after, before, results.difference(after, before))} in {METRIC_NAMES[results.headline]}"
+    return say_against(after, before, results.difference(after, before))
 
 
 def probes_inside(probes: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -198,19 +198,18 @@ def weigh_anew(run: Run, data: Dataset, *, seeds: int = 3, plan: Mapping[str, An
 
 
 def published(dataset: str, methods: Sequence[str] | None = None) -> pd.DataFrame:
-    """The published rows of a data set's card: variant, metric, value, source; what is not as here stands in the source.
+    """The published rows of a data set's card: variant (one name a row), metric, value, source; what is not as here stands in the source.
 
     Args:
         dataset: a card's name.
         methods: these only, by the card's method names; all where None.
     """
+    chosen = [row for row in card(dataset).published if methods is None or row.method in methods]
     rows = []
-    for row in card(dataset).published:
-        if methods is not None and row.method not in methods:
-            continue
-        comparable = "" if not row.differs else f"; other {', '.join(row.differs)}"
-        source = f"{row.source.removesuffix(', mean of 5 seeds')}{comparable}"
-        rows += [{"variant": f"published {row.method}", "metric": metric, "value": value, "source": source} for metric, value in row.scores.items()]
+    for row in chosen:
+        paper = row.source.partition(" results/")[0]
+        differs = f"other {', '.join(row.differs)}" if row.differs else "comparable"
+        rows += [{"variant": f"{row.method} in {paper}", "metric": metric, "value": value, "source": differs} for metric, value in row.scores.items()]
     return pd.DataFrame(rows, columns=["variant", "metric", "value", "source"])
 
 

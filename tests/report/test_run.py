@@ -179,6 +179,12 @@ def test_a_kernel_that_dies_is_a_failed_page(make_notebook: Callable, report: Ca
     assert "the kernel died" in page(result, "a") and "alive" in page(result, "a")
 
 
+def test_what_a_kernel_mutters_stays_out_of_the_progress(make_notebook: Callable, report: Callable, capfd: pytest.CaptureFixture[str]) -> None:
+    make_notebook("a", "# A", "import sys; print('muttered', file=sys.__stderr__, flush=True)")
+    assert report("a").exit_code == 0
+    assert capfd.readouterr().err == ""
+
+
 def test_a_notebook_that_cannot_be_laid_out_is_a_failed_page(make_notebook: Callable, report: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     import workbench.report.page as pages
 

@@ -23,6 +23,7 @@ class Execution:
 
     Attributes:
         error: what papermill raised that is not an error of a cell (the kernel died, would not start), else None.
+        last_words: what the kernel itself wrote on its error stream before such an error (a crash of a library, say).
     """
 
     def __init__(self, source: Path, target: Path, *, parameters: dict[str, Any], folder: Path, on_cell: OnCell) -> None:
@@ -30,6 +31,8 @@ class Execution:
         self.client: PapermillNotebookClient | None = None
         self.error: BaseException | None = None
         self.is_stopped = False
+        self.kernel_log: Path | None = None
+        self.last_words = ""
         self._ended = threading.Event()
 
     def run(self, while_waiting: Callable[[], None]) -> None:
@@ -68,6 +71,7 @@ class Execution:
             self._ended.set()
 
     def _run_papermill(self) -> None:
+        """Executes; an error of a cell is in the executed notebook, any other becomes `error`."""
         import papermill
         from jupyter_core.utils import ensure_event_loop
         from traitlets.config import Config
@@ -76,6 +80,7 @@ class Execution:
             papermill_engines.register(ENGINE, WatchedEngine)
         self._part.unlink(missing_ok=True)
         sockets = tempfile.mkdtemp(prefix="workbench-kernel-")
+        self.kernel_log = Path(sockets) / "kernel.log"
         # Each kernel has its own sockets: the default name is one for all kernels of a folder, and two reports at once would hear each other.
         connection = {"transport": "ipc", "ip": str(Path(sockets) / "kernel")} if os.name == "posix" else {"transport": "tcp"}
         settings = {"config": Config({"KernelManager": {**connection, "shutdown_wait_time": 1.0}}), "iopub_timeout": 60}
@@ -95,6 +100,7 @@ class Execution:
             pass  # the executed notebook holds it
         except Exception as error:
             self.error = error
+            self.last_words = self.kernel_log.read_text(errors="replace")[-4000:] if self.kernel_log.exists() else ""
         finally:
             shutil.rmtree(sockets, ignore_errors=True)
             ensure_event_loop().close()  # nbclient made it for this thread and leaves it open
@@ -131,4 +137,5 @@ class WatchedEngine(Engine):
         nb_man.cell_start = cell_start
         kept = {name: value for name, value in options.items() if name in ("config", "iopub_timeout", "resources")}
         execution.client = PapermillNotebookClient(nb_man, kernel_name=kernel_name, startup_timeout=start_timeout, log=logger, timeout=None, **kept)
-        return execution.client.execute()
+        with execution.kernel_log.open("wb") as log:  # a kernel writes there of its own ending, in the middle of our progress
+            return execution.client.execute(stderr=log)

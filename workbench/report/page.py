@@ -1,5 +1,6 @@
 """An executed notebook becomes one page: offline, foldable, printable; on a failed page the failure comes first."""
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from html import unescape
@@ -14,6 +15,7 @@ from workbench.report.record import PageRecord, write_whole
 TEMPLATES = Path(__file__).parent / "templates"
 PARTS = {"in": "where", "expected": "expected", "do": "do"}
 ANCHOR = re.compile(r'<a class="anchor-link"[^>]*></a>')
+LINK = re.compile(r'<a href="([^":#]+)(#[^"]*)?"')
 HEADING = re.compile(r'<h([123]) id="([^"]+)">(.*?)</h\1>', re.DOTALL)
 
 
@@ -83,7 +85,8 @@ def write_page(
         facts: what the page says of its making (command, executed notebook).
     """
     body, record.figures = render_body(notebook, folder, stop_at=record.error.get("cell", 0))
-    place = [page.name for page in pages].index(record.name)
+    names = [page.name for page in pages]
+    body, place = relink(body, names, folder, target.parent), names.index(record.name)
     page = (
         environment()
         .get_template("page.html")
@@ -125,6 +128,20 @@ def render_body(notebook: Any, folder: Path, *, stop_at: int = 0) -> tuple[str, 
     exporter.mathjax_url = exporter.require_js_url = exporter.mermaid_js_url = exporter.jquery_url = ""
     body, _ = exporter.from_notebook_node(copy, resources={"metadata": {"path": str(folder)}})
     return ANCHOR.sub("", body), figures
+
+
+def relink(body: str, pages: Sequence[str], source: Path, target: Path) -> str:
+    """Links beside the notebook's `source` folder as links from the page's folder `target`: a notebook of the report becomes its page."""
+
+    def renamed(link: re.Match[str]) -> str:
+        path, part = link[1], link[2] or ""
+        if path.endswith(".ipynb") and path.removesuffix(".ipynb") in pages:
+            return f'<a href="{path.removesuffix(".ipynb")}.html{part}"'
+        if not (source / path).exists():
+            return link[0]
+        return f'<a href="{Path(os.path.relpath(source / path, target)).as_posix()}{part}"'
+
+    return LINK.sub(renamed, body)
 
 
 def contents_of(body: str) -> list[dict[str, Any]]:

@@ -202,7 +202,7 @@ class Making:
         page.seconds, page.finished = time.monotonic() - begun, f"{datetime.now():%-d %b %Y, %H:%M}"
         read_results(self._read(page, source), page)
         if execution.error is not None and not page.error:
-            page.status, page.error = "failed", say_death(execution.error, page)
+            page.status, page.error = "failed", say_death(execution.error, page, execution.last_words)
 
     def _while_waiting(self) -> None:
         """Redraws the terminal, and the index every three seconds."""
@@ -227,7 +227,7 @@ class Making:
         self._indexed = time.monotonic()
 
 
-def say_death(error: BaseException, page: PageRecord) -> dict[str, Any]:
+def say_death(error: BaseException, page: PageRecord, last_words: str = "") -> dict[str, Any]:
     """Why a notebook ended without an error of its own: its kernel died or never started."""
     import traceback
 
@@ -235,5 +235,5 @@ def say_death(error: BaseException, page: PageRecord) -> dict[str, Any]:
     what = (
         "the kernel died (often: no memory left)" if died else f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
     )
-    trace = "".join(traceback.format_exception(error))
+    trace = "".join(traceback.format_exception(error)) + (f"\nThe kernel's last words:\n{last_words}" if last_words.strip() else "")
     return {"what": what, "parts": {}, "kind": type(error).__name__, "cell": page.cell, "traceback": trace}
