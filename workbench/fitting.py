@@ -7,17 +7,12 @@ run.metrics["test"]["acc2_non0"]
 import hashlib
 import json
 import math
-import os
-import platform
 import signal
-import subprocess
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +21,13 @@ import pandas as pd
 import torch
 import xarray as xr
 
+from workbench import __version__, methods
 from workbench import balance as balancing
-from workbench import methods
 from workbench.data.batch import Dataset
 from workbench.errors import TrainingError
 from workbench.model import FusionModel
 from workbench.runs import Run, Workspace, workspace
+from workbench.surroundings import git_revision, versions
 from workbench.taps import record, taps
 from workbench.tasks import make_task
 from workbench.tracing import QUANTITIES
@@ -70,7 +66,7 @@ class Order:
             "balance": self.balance,
             "balance_config": self.balance_config,
             "plan": self.plan.model_dump(exclude={"device"}),
-            "workbench": version("workbench-fusion"),
+            "workbench": __version__,
         }
 
 
@@ -349,34 +345,8 @@ def describe(wanted: Order, data: Dataset, identity: dict[str, Any]) -> dict[str
 
 def environment() -> dict[str, str]:
     """Versions, machine and git revision of what runs."""
-    packages = ("workbench-fusion", "torch", "numpy", "transformers", "torchmetrics")
-    facts = {name: _version(name) for name in packages}
-    device = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "CPU"
-    return {
-        **facts,
-        "python": platform.python_version(),
-        "device": device,
-        "cores": str(os.cpu_count()),
-        "threads": str(torch.get_num_threads()),
-        "git": git_revision(),
-    }
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"
-
-
-@cache
-def git_revision() -> str:
-    """The revision of the package's checkout, `+` where it has changes; `unknown` outside git."""
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty=+", "--abbrev=12"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return "unknown"
+    gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none"
+    return {**versions(), "gpu": gpu, "threads": str(torch.get_num_threads()), "git": git_revision(Path(__file__).parent)}
 
 
 def fingerprint(data: Dataset) -> str:

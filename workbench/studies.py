@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from workbench import methods
 from workbench.data import available, load
 from workbench.data.batch import Dataset
 from workbench.data.card import card
@@ -173,6 +174,7 @@ def weigh_anew(run: Run, data: Dataset, *, seeds: int = 3, plan: Mapping[str, An
     Raises:
         ConfigError: the run has no A-fusion.
     """
+    data = methods.prepare(data.select(*run.config["modalities"]), methods.method(run.config["method"]).Config(**run.config["config"]))
     rows = []
     for seed in range(seeds):
         model = run.model()
@@ -197,19 +199,21 @@ def weigh_anew(run: Run, data: Dataset, *, seeds: int = 3, plan: Mapping[str, An
     return pd.DataFrame(rows)
 
 
-def published(dataset: str, methods: Sequence[str] | None = None) -> pd.DataFrame:
+def published(dataset: str, names: Sequence[str] | None = None) -> pd.DataFrame:
     """The published rows of a data set's card: variant (one name a row), metric, value, source; what is not as here stands in the source.
 
     Args:
         dataset: a card's name.
-        methods: these only, by the card's method names; all where None.
+        names: these only, by the card's method names; all where None.
     """
-    chosen = [row for row in card(dataset).published if methods is None or row.method in methods]
+    chosen = [row for row in card(dataset).published if names is None or row.method in names]
     rows = []
     for row in chosen:
-        paper = row.source.partition(" results/")[0]
+        # One paper prints several numbers for a method (SGD and Adam): each keeps its own row.
+        has_twin = any(other is not row and (other.method, other.source) == (row.method, row.source) for other in chosen)
+        variant = f"{row.method} in {row.source.partition(' results/')[0]}" + (f", {row.note}" if has_twin else "")
         differs = f"other {', '.join(row.differs)}" if row.differs else "comparable"
-        rows += [{"variant": f"{row.method} in {paper}", "metric": metric, "value": value, "source": differs} for metric, value in row.scores.items()]
+        rows += [{"variant": variant, "metric": metric, "value": value, "source": differs} for metric, value in row.scores.items()]
     return pd.DataFrame(rows, columns=["variant", "metric", "value", "source"])
 
 

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from workbench.report.parameters import command
 from workbench.report.progress import Progress, clock, in_words
 from workbench.report.record import PageRecord
-from workbench.report.surroundings import command, first_line, git_revision
+from workbench.surroundings import first_line, git_revision
 
 
 class Terminal(io.StringIO):

@@ -5,6 +5,7 @@ papermill only warns of an unknown parameter and ignores a missing tag; here bot
 
 import ast
 import json
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -136,3 +137,9 @@ def _guess(value: str) -> Any:
         return ast.literal_eval(value)
     except (ValueError, SyntaxError):
         return value
+
+
+def command(name: str, parameters: Mapping[str, Any], fresh: bool = False) -> str:
+    """The command that makes the report again."""
+    words = [f"{key}={','.join(map(str, value)) if isinstance(value, (list, tuple)) else value}" for key, value in parameters.items()]
+    return " ".join(["workbench report", shlex.quote(name), *(f"-p {shlex.quote(word)}" for word in words), *(["--fresh"] if fresh else [])])

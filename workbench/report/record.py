@@ -4,11 +4,11 @@ import hashlib
 import json
 import os
 from dataclasses import asdict, dataclass, field
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
 import workbench
+from workbench.surroundings import package_version
 
 Status = Literal["waiting", "running", "done", "failed", "skipped"]
 
@@ -71,11 +71,3 @@ def code_hash() -> str:
         if "report" not in path.relative_to(root).parts:
             digest.update(path.read_bytes())
     return digest.hexdigest()
-
-
-def package_version(package: str) -> str:
-    """The installed version of a package."""
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return "not installed"

@@ -8,12 +8,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TextIO
 
+from workbench import surroundings
 from workbench.errors import WorkbenchError
-from workbench.report import surroundings
 from workbench.report.catalogue import find_notebooks
 from workbench.report.index import write_index
 from workbench.report.page import read_results, title_of, write_assets, write_page
-from workbench.report.parameters import parameters_for
+from workbench.report.parameters import command, parameters_for
 from workbench.report.progress import Progress
 from workbench.report.record import PageRecord, page_key
 
@@ -111,8 +111,8 @@ class Making:
         self.started, self.start = time.monotonic(), datetime.now()
         self.is_running, self.is_stopped = True, False
         self.pages = [self._waiting(source, per_page[source.stem], data, fresh) for source in sources]
-        again = surroundings.command(name, given, fresh=True)
-        self.facts = {"command": surroundings.command(name, given), "command_again": again, "parameters": given, "data": list(data)}
+        again = command(name, given, fresh=True)
+        self.facts = {"command": command(name, given), "command_again": again, "parameters": given, "data": list(data)}
         self.facts |= {
             "versions": surroundings.versions(),
             "git": surroundings.git_revision(sources[0].parent),

@@ -1,15 +1,12 @@
-"""What a report was made with: versions, device, git revision, the command that makes it again."""
+"""What runs and reports are made with: versions, machine, git revision."""
 
 import os
 import platform
-import shlex
 import subprocess
-from collections.abc import Mapping
+from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import workbench
-from workbench.report.record import package_version
 
 
 def device_words() -> str:
@@ -39,6 +36,14 @@ def versions() -> dict[str, str]:
     return found | {"device": device_words(), "system": platform.platform()}
 
 
+def package_version(package: str) -> str:
+    """The installed version of a package."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
 def first_line() -> str:
     """`workbench 0.1.0 · Python 3.11 · CPU, 2 cores, no GPU`."""
     python = ".".join(platform.python_version_tuple()[:2])
@@ -56,9 +61,3 @@ def _git(folder: Path, *words: str) -> str:
         return subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, timeout=10, check=True).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return ""
-
-
-def command(name: str, parameters: Mapping[str, Any], fresh: bool = False) -> str:
-    """The command that makes the report again."""
-    words = [f"{key}={','.join(map(str, value)) if isinstance(value, (list, tuple)) else value}" for key, value in parameters.items()]
-    return " ".join(["workbench report", shlex.quote(name), *(f"-p {shlex.quote(word)}" for word in words), *(["--fresh"] if fresh else [])])
