@@ -256,3 +256,10 @@ def test_ctrl_c_keeps_finished_pages_and_the_same_command_goes_on(make_notebook:
 def test_headline_is_light() -> None:
     code = "import sys; from workbench.report import headline; sys.exit(bool({'papermill', 'nbconvert', 'pandas', 'plotly'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_folded_answers_stay_folded(make_notebook: Callable, report: Callable) -> None:
+    make_notebook("00_answers", "# Answers", "## Try it\n\n<details><summary>Answers</summary>\n\n1. one\n2. two\n\n</details>\n\nNext.")
+    page = (report("00_answers").index.parent / "00_answers.html").read_text()
+    answers = page.index("<summary>Answers</summary>")
+    assert answers < page.index("<li>two") < page.index("</details>", answers)

@@ -40,9 +40,9 @@ def safe(text: object) -> str:
     return escape_html(str(text), quote=False).replace("%{", "% {")
 
 
-def panels(titles: Sequence[str], *, x_title: str, y_title: str, panel_height: int = PANEL_HEIGHT, a_row: int = PANELS_A_ROW) -> go.Figure:
+def panels(titles: Sequence[str], *, x_title: str, y_title: str, panel_height: int = PANEL_HEIGHT) -> go.Figure:
     """An empty figure with one titled panel per name, side by side on one shared y axis."""
-    columns = min(len(titles), a_row)
+    columns = columns_for(len(titles))
     rows = ceil(len(titles) / columns)
     height = rows * panel_height + (rows - 1) * 90 + MARGIN["t"] + MARGIN["b"]
     spacing = 90 / (height - MARGIN["t"] - MARGIN["b"]) if rows > 1 else 0
@@ -69,9 +69,14 @@ def wrapped(title: str, length: int = 28) -> str:
     return f"{safe(title[:cut])}<br>{safe(title[cut + 1 :])}" if cut > 0 else safe(title)
 
 
-def cell(place: int, titles: Sequence[str], a_row: int = PANELS_A_ROW) -> dict[str, int]:
+def columns_for(panels: int) -> int:
+    """Panels in a row: up to three, and four stand two by two."""
+    return 2 if panels == 4 else min(panels, PANELS_A_ROW)
+
+
+def cell(place: int, titles: Sequence[str]) -> dict[str, int]:
     """Row and column of a panel."""
-    columns = min(len(titles), a_row)
+    columns = columns_for(len(titles))
     return {"row": place // columns + 1, "col": place % columns + 1}
 
 

@@ -7,11 +7,11 @@ import pandas as pd
 
 from workbench.statistics import Difference, mean_interval, p_value, say_difference, score
 
-LOWER_IS_BETTER = ("loss", "mae", "mse", "rmse", "error")
+LOWER_IS_BETTER = ("loss", "mae", "mse", "rmse", "error", "s/epoch", "seconds")
 
 
 def is_lower_better(metric: str) -> bool:
-    """True for losses and errors."""
+    """True for losses, errors and times."""
     return any(word in metric.lower() for word in LOWER_IS_BETTER)
 
 

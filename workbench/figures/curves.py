@@ -28,7 +28,7 @@ def learning_curves(frame: pd.DataFrame, *, metric: str | None = None) -> go.Fig
     variants = names(frame, "variant")
     figure = canvas.panels(variants, x_title="epoch", y_title=chosen)
     y_range = canvas.value_range(frame["value"].to_numpy())
-    columns = min(len(variants), canvas.PANELS_A_ROW)
+    columns = canvas.columns_for(len(variants))
     figure.update_xaxes(range=canvas.room_for_labels(frame["epoch"].min(), frame["epoch"].max(), names(frame, "split"), columns))
     figure.update_yaxes(range=y_range)
     for place, variant in enumerate(variants):

@@ -20,9 +20,7 @@ def lines_by_modality(frame: pd.DataFrame, *, y_title: str, log: bool, y_range: 
     variants, looks = names(frame, "variant"), styles(names(frame, "modality"))
     figure = canvas.panels(variants, x_title="epoch", y_title=y_title)
     reach = y_range or canvas.value_range(frame["value"].to_numpy(), log=log)
-    x_range = canvas.room_for_labels(
-        frame["epoch"].min(), frame["epoch"].max(), [f"● {name}" for name in looks], min(len(variants), canvas.PANELS_A_ROW)
-    )
+    x_range = canvas.room_for_labels(frame["epoch"].min(), frame["epoch"].max(), [f"● {name}" for name in looks], canvas.columns_for(len(variants)))
     figure.update_yaxes(type="log" if log else "linear", range=reach, exponentformat="power", dtick=log_ticks(reach) if log else None)
     figure.update_xaxes(range=x_range)
     for place, variant in enumerate(variants):

@@ -28,7 +28,7 @@ def weight_bars(frame: pd.DataFrame) -> go.Figure:
     figure.update_yaxes(range=[0, 100])
     longest = [f"● {name}" for name in looks]
     figure.update_xaxes(
-        range=canvas.room_for_labels(frame["epoch"].min() - 0.5, frame["epoch"].max() + 0.5, longest, min(len(variants), canvas.PANELS_A_ROW))
+        range=canvas.room_for_labels(frame["epoch"].min() - 0.5, frame["epoch"].max() + 0.5, longest, canvas.columns_for(len(variants)))
     )
     for place, variant in enumerate(variants):
         _draw_panel(figure, shares[shares["variant"] == variant], looks, cell=canvas.cell(place, variants))

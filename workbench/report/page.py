@@ -124,7 +124,9 @@ def render_body(notebook: Any, folder: Path, *, stop_at: int = 0) -> tuple[str, 
             cell["metadata"]["is_failed"] = True
             break
     copy = nbformat.from_dict({**notebook, "cells": cells})
-    exporter = HTMLExporter(template_name="notebook", extra_template_basedirs=[str(TEMPLATES)], anchor_link_text="", embed_images=True)
+    # Embedding parses each piece of HTML on its own, which closes a <details> before its content: only where there is an image to embed.
+    has_images = any("![" in "".join(cell["source"]) or "<img" in "".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+    exporter = HTMLExporter(template_name="notebook", extra_template_basedirs=[str(TEMPLATES)], anchor_link_text="", embed_images=has_images)
     exporter.mathjax_url = exporter.require_js_url = exporter.mermaid_js_url = exporter.jquery_url = ""
     body, _ = exporter.from_notebook_node(copy, resources={"metadata": {"path": str(folder)}})
     return ANCHOR.sub("", body), figures
