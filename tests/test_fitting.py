@@ -13,9 +13,10 @@ import pytest
 import torch
 import xarray as xr
 
-from workbench import fitting
 from workbench.errors import ConfigError, TrainingError
-from workbench.fitting import fingerprint, fit, order
+from workbench.fitting import fit, order
+from workbench.plan import Plan
+from workbench.recording import fingerprint
 from workbench.runs import Run, load_all, table
 from workbench.training import predict
 
@@ -44,7 +45,7 @@ def test_a_run_holds_everything(toy, tmp_path):
     assert run.trace["tap_means"]["fusion.attention.alpha"].sizes == {"epoch": 4, "modality": 3}
     assert list(run.trace["predictions/test"]["sample"].values) == toy["test"].ids
     # The model on disk is the model that was scored.
-    said = predict(run.model(), toy["test"], fitting.Plan()).prediction
+    said = predict(run.model(), toy["test"], Plan()).prediction
     assert said.tolist() == pytest.approx(run.trace["predictions/test"]["prediction"].values.tolist(), abs=1e-6)
     best = run.trace["history"]["score"].sel(split="valid", metric="loss")
     assert run.metrics["best_epoch"] == int(best.idxmin("epoch"))

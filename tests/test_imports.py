@@ -17,7 +17,8 @@ LAYERS = (
     ("encoders", "text", "fusion", "balance"),
     ("model",),
     ("methods",),
-    ("tracing", "training", "runs", "fitting"),
+    ("plan",),
+    ("tracing", "training", "runs", "recording", "fitting"),
     ("probes",),
     ("experiments",),
     ("studies",),
@@ -46,8 +47,10 @@ WITH_TORCH = {
     "model",
     "methods",
     "tracing",
+    "plan",
     "training",
     "runs",
+    "recording",
     "fitting",
 }
 

@@ -5,10 +5,11 @@ import torch
 
 from workbench import balance, methods
 from workbench.errors import ConfigError, SealedError, TrainingError
+from workbench.plan import Plan, make_optimizer, resolve_device
 from workbench.readout import ridge_readout
 from workbench.tasks import make_task
 from workbench.tracing import QUANTITIES
-from workbench.training import Plan, TrainingState, determinism, epoch_seed, make_optimizer, predict, resolve_device, training
+from workbench.training import TrainingState, determinism, epoch_seed, predict, training
 
 SMALL = {"hidden_size": 8, "post_size": 8}
 

@@ -19,7 +19,8 @@ from torch.nn import functional
 from workbench import balance, methods
 from workbench.data.batch import Batch, Column, Dataset, ModalitySpec, Spec, Split, TaskSpec
 from workbench.errors import unknown
-from workbench.training import Plan, resolve_device, training
+from workbench.plan import Plan, resolve_device
+from workbench.training import training
 
 BOUNDS = {"tracing off": 1.05, "tracing on": 1.15, "first-order B-fusion": 1.15}
 """Largest ratio to the bare loop that we accept (B-fusion with tracing off)."""

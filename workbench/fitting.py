@@ -6,32 +6,26 @@ run.metrics["test"]["acc2_non0"]
 
 import hashlib
 import json
-import math
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import torch
-import xarray as xr
 
 from workbench import __version__, methods
 from workbench import balance as balancing
 from workbench.data.batch import Dataset
 from workbench.errors import TrainingError
 from workbench.model import FusionModel
+from workbench.plan import Plan
+from workbench.recording import describe, fingerprint, finish, watched
 from workbench.runs import Run, Workspace, workspace
-from workbench.surroundings import git_revision, versions
-from workbench.taps import record, taps
-from workbench.tasks import make_task
-from workbench.tracing import QUANTITIES
-from workbench.training import Epoch, Plan, TrainingState, predict, training
+from workbench.training import Epoch, TrainingState, training
 
 CHECKPOINT_SECONDS = 10.0
 """Least time between two checkpoints: a training that is killed loses at most this and the epoch it was in."""
@@ -221,11 +215,6 @@ class Progress:
         self.epochs, self.steps, self.saved = content["epochs"], [steps.cpu() for steps in content["steps"]], content["state"]["number"]
 
 
-def watched(model: FusionModel) -> list[str]:
-    """The taps with at most one number a modality and sample: small enough to record in every epoch."""
-    return [name for name, tap in taps(model).items() if set(tap.axes) <= {"batch", "modality"}]
-
-
 @contextmanager
 def deferred_interrupt() -> Iterator[Any]:
     """The first Ctrl-C only sets a flag, so that the epoch is finished and saved; a second one interrupts at once."""
@@ -245,115 +234,3 @@ def deferred_interrupt() -> Iterator[Any]:
         yield flag.is_set
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def finish(space: Workspace, model: FusionModel, data: Dataset, wanted: Order, progress: Progress) -> Path:
-    """Scores the best epoch (the only time that test is touched), writes every file, and makes the folder the run."""
-    from safetensors.torch import save_file
-
-    device = next(model.parameters()).device
-    task = make_task(data.spec.task, loss=wanted.plan.loss)
-    best = min(progress.epochs, key=lambda epoch: epoch["metrics"]["valid"]["loss"])
-    metrics: dict[str, Any] = {
-        "best_epoch": best["number"],
-        "epochs": len(progress.epochs),
-        "seconds": sum(epoch["seconds"] for epoch in progress.epochs),
-    }
-    metrics |= {"parameters": sum(p.numel() for p in model.parameters()), "balance": model.balance.facts()}
-    groups = trace_groups(progress, model)
-    for name in ("valid", "test"):
-        if name in data.splits:
-            split = data[name].to(device)
-            with record(model, *watched(model)) as trace:
-                said = predict(model, split, wanted.plan).prediction
-            metrics[name] = {"loss": float(task.loss(said, split.target)), **task.metrics(said, split.target)}
-            groups[f"predictions/{name}"] = prediction_table(said, split.target, split.ids)
-            if name == "valid" and watched(model):
-                groups["taps"] = trace.dataset()
-    tree = xr.DataTree.from_dict(groups)
-    space.write("trace.nc", lambda path: tree.to_netcdf(path, engine="h5netcdf"))
-    space.write(
-        "model.safetensors", lambda path: save_file({name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}, path)
-    )
-    space.write("metrics.json", lambda path: path.write_text(json.dumps(without_nan(metrics), indent=1, allow_nan=False)))
-    return space.finish()
-
-
-def without_nan(value: Any) -> Any:
-    """The same containers with null for every nan: a metric that is not defined (strict JSON has no NaN)."""
-    if isinstance(value, dict):
-        return {key: without_nan(item) for key, item in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def prediction_table(prediction: torch.Tensor, target: torch.Tensor, ids: Sequence[str]) -> xr.Dataset:
-    """Predictions and truth by sample id; classes as their number, with each class's score beside."""
-    values = prediction.detach().float().cpu().numpy()
-    coords = {"sample": list(ids)}
-    if values.ndim == 1:
-        return xr.Dataset({"prediction": ("sample", values), "target": ("sample", target.float().cpu().numpy())}, coords)
-    return xr.Dataset({"prediction": ("sample", values.argmax(1)), "target": ("sample", target.cpu().numpy())}, coords)
-
-
-def trace_groups(progress: Progress, model: FusionModel) -> dict[str, xr.Dataset]:
-    """History, steps, probes and tap means as labelled arrays."""
-    names, numbers = list(model.modalities), [epoch["number"] for epoch in progress.epochs]
-    scores = pd.DataFrame(
-        [
-            (epoch["number"], split, metric, value)
-            for epoch in progress.epochs
-            for split, values in epoch["metrics"].items()
-            for metric, value in values.items()
-        ],
-        columns=["epoch", "split", "metric", "score"],
-    )
-    history = scores.set_index(["epoch", "split", "metric"]).to_xarray()
-    for fact in ("seconds", "probe_seconds", "learning_rate"):
-        history[fact] = ("epoch", [epoch[fact] for epoch in progress.epochs])
-    groups = {"history": history}
-    if progress.steps:
-        steps = torch.cat(progress.steps).numpy()
-        epoch = np.repeat(numbers, [len(part) for part in progress.steps])
-        coords = {"step": np.arange(1, len(steps) + 1), "quantity": list(QUANTITIES), "modality": names, "epoch": ("step", epoch)}
-        groups["steps"] = xr.Dataset({"trace": (("step", "quantity", "modality"), steps)}, coords)
-    probed = [epoch for epoch in progress.epochs if epoch["probes"]]
-    if probed:
-        values = [[epoch["probes"][name] for name in names] for epoch in probed]
-        groups["probes"] = xr.Dataset({"score": (("epoch", "modality"), values)}, {"epoch": [epoch["number"] for epoch in probed], "modality": names})
-    tap_names = list(progress.epochs[0]["tap_means"])
-    if tap_names:
-        means = {name: (("epoch", "modality"), [epoch["tap_means"][name] for epoch in progress.epochs]) for name in tap_names}
-        groups["tap_means"] = xr.Dataset(means, {"epoch": numbers, "modality": names})
-    return groups
-
-
-def describe(wanted: Order, data: Dataset, identity: dict[str, Any]) -> dict[str, Any]:
-    """config.json: the identity, and where, when and with what it ran."""
-    return {
-        **identity,
-        "variant": wanted.variant,
-        "plan": wanted.plan.model_dump(),
-        "headline": make_task(data.spec.task).headline,
-        "spec": asdict(data.spec),
-        "counts": {name: len(split) for name, split in data.splits.items()},
-        "notes": json.loads(json.dumps(data.notes, default=str)),
-        "ceiling": data.ceiling,
-        "environment": environment(),
-        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-    }
-
-
-def environment() -> dict[str, str]:
-    """Versions, machine and git revision of what runs."""
-    gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none"
-    return {**versions(), "gpu": gpu, "threads": str(torch.get_num_threads()), "git": git_revision(Path(__file__).parent)}
-
-
-def fingerprint(data: Dataset) -> str:
-    """Sixteen characters that change with any number, label or length of the data."""
-    digest = hashlib.sha256()
-    for name, split in data.splits.items():
-        digest.update(name.encode() + split.target.cpu().numpy().tobytes())
-        for modality, column in split.columns.items():
-            digest.update(modality.encode() + column.values.cpu().numpy().tobytes() + column.offsets.numpy().tobytes())
-    return digest.hexdigest()[:16]

@@ -16,10 +16,11 @@ from workbench.data.batch import Dataset
 from workbench.data.card import card
 from workbench.errors import ConfigError, MissingDataError
 from workbench.experiments import Results, compare
+from workbench.plan import Plan
 from workbench.runs import Run
 from workbench.statistics import score
 from workbench.tasks import METRIC_NAMES, make_task
-from workbench.training import Plan, TrainingState, predict, training
+from workbench.training import TrainingState, predict, training
 
 SGD = {"optimizer": "sgd", "learning_rate": 0.1, "momentum": 0.9, "patience": 30, "epochs": 200}
 """A plan with which plain networks learn under SGD on the data of this house (found on `opinions`)."""

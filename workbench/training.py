@@ -15,45 +15,20 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import xarray as xr
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from workbench.data.batch import Dataset, Split, batch_rows
-from workbench.errors import ConfigError, TrainingError
+from workbench.errors import TrainingError
 from workbench.model import FusionModel
+from workbench.plan import Plan, make_optimizer, resolve_device, set_rates
 from workbench.readout import ridge_readout
 from workbench.taps import record
 from workbench.tasks import Task, make_task
 from workbench.tracing import StepTrace
-
-
-class Plan(BaseModel):
-    """How to train. Every field may be changed between epochs, except those that shape the optimizer."""
-
-    model_config = ConfigDict(extra="forbid", validate_assignment=True)
-
-    epochs: int = Field(30, ge=1, le=100_000, description="most epochs")
-    batch_size: int = Field(64, ge=1, le=65_536, description="samples in a batch")
-    learning_rate: float = Field(1e-3, gt=0, le=100, description="rate of all parameters but a pretrained text model's")
-    text_learning_rate: float = Field(5e-5, gt=0, le=100, description="rate of a pretrained text model that is fine-tuned")
-    optimizer: Literal["adam", "adamw", "sgd"] = Field("adam", description="optimizer of the networks")
-    momentum: float = Field(0.0, ge=0, lt=1, description="momentum (sgd)")
-    weight_decay: float = Field(0.0, ge=0, le=10, description="weight decay of matrices; biases are left alone")
-    clip_norm: float | None = Field(None, gt=0, description="largest norm of the whole gradient; none: no clipping")
-    accumulate: int = Field(1, ge=1, le=10_000, description="batches in one optimizer step")
-    patience: int = Field(8, ge=1, le=100_000, description="epochs without a lower valid loss before the training ends")
-    loss: Literal["l1", "mse"] = Field("l1", description="loss of a regression")
-    seed: int = Field(0, ge=0, lt=2**31, description="seed of first weights, order of samples, and dropout")
-    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, ...")
-    precision: Literal["float32", "bf16"] = Field("float32", description="bf16: automatic mixed precision")
-    is_deterministic: bool = Field(False, description="refuse operations that give other numbers each time")
-    is_bucketed: bool = Field(True, description="batches of samples of similar length (less padding)")
-    is_traced: bool = Field(True, description="trace gradients, updates and weights of each step")
-    probe_every: int = Field(1, ge=0, le=100_000, description="epochs between linear probes of each modality; 0: never")
 
 
 @dataclass
@@ -287,59 +262,6 @@ def probe(model: FusionModel, data: Dataset, plan: Plan, task: Task, valid: dict
     target = data["valid"].target
     scores = {name: ridge_readout(train[name], data["train"].target, valid[name], task=task) for name in model.modalities}
     return {name: task.metrics(prediction, target)[task.headline] for name, prediction in scores.items()}
-
-
-def make_optimizer(model: FusionModel, plan: Plan) -> torch.optim.Optimizer:
-    """The optimizer: every trainable parameter in exactly one group, the balance's own weights in none (their rule moves them).
-
-    Pretrained text parameters (an encoder's `model`) have their own rate; weight decay is for matrices, not for biases and norms.
-    """
-    own = {id(p) for p in model.balance.parameters()}
-    pretrained = {id(p) for encoder in model.encoders.values() if hasattr(encoder, "model") for p in encoder.model.parameters()}
-    groups = []
-    for is_text in (False, True):
-        for is_matrix in (True, False):
-            chosen = [
-                p
-                for p in model.parameters()
-                if p.requires_grad and id(p) not in own and (id(p) in pretrained) == is_text and (p.dim() > 1) == is_matrix
-            ]
-            if chosen:
-                decay = plan.weight_decay if is_matrix else 0.0
-                groups.append({"params": chosen, "is_text": is_text, "weight_decay": decay, "lr": _rate(plan, is_text)})
-    if plan.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=plan.learning_rate, momentum=plan.momentum)
-    kind = torch.optim.Adam if plan.optimizer == "adam" else torch.optim.AdamW
-    return kind(groups, lr=plan.learning_rate)
-
-
-def set_rates(optimizer: torch.optim.Optimizer, plan: Plan) -> None:
-    """The plan's rates as they are now."""
-    for group in optimizer.param_groups:
-        group["lr"] = _rate(plan, group["is_text"])
-
-
-def _rate(plan: Plan, is_text: bool) -> float:
-    return plan.text_learning_rate if is_text else plan.learning_rate
-
-
-def resolve_device(name: str) -> torch.device:
-    """`auto` is a GPU where there is one.
-
-    Raises:
-        ConfigError: the device is unknown, or not on this machine.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise ConfigError(f'unknown device "{name}"', expected="auto, cpu, cuda, cuda:1, ...") from error
-    if device.type == "cuda" and (not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count()):
-        raise ConfigError(
-            f"this machine has no device {name}", expected=f"cpu, or one of {torch.cuda.device_count()} CUDA devices", do="use device=auto"
-        )
-    return device
 
 
 def epoch_seed(seed: int, number: int) -> int:

@@ -6,7 +6,8 @@ import torch
 from workbench import balance, methods
 from workbench.data.batch import Batch, Modality
 from workbench.errors import ConfigError, DataError
-from workbench.training import Plan, TrainingState, make_optimizer, predict, training
+from workbench.plan import Plan, make_optimizer
+from workbench.training import TrainingState, predict, training
 
 SMALL = {"hidden_size": 6, "post_size": 5}
 METHODS = sorted(methods.METHODS)

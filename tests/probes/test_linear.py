@@ -14,9 +14,9 @@ from workbench.errors import ConfigError
 from workbench.fitting import fit
 from workbench.fusion.encoder_decoder import Concatenate
 from workbench.model import FusionModel
+from workbench.plan import Plan
 from workbench.probes.linear import probe_runs
 from workbench.runs import Run
-from workbench.training import Plan
 
 COUNTS = {"train": 600, "valid": 50, "test": 400}
 NOISE = 1.0

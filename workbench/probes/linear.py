@@ -6,10 +6,11 @@ import pandas as pd
 
 from workbench import methods
 from workbench.data.batch import Dataset
+from workbench.plan import Plan
 from workbench.readout import ridge_readout
 from workbench.runs import Run
 from workbench.tasks import make_task
-from workbench.training import Plan, predict
+from workbench.training import predict
 
 
 def probe_runs(runs: Iterable[Run], data: Dataset | Mapping[int, Dataset], *, split: str = "test") -> pd.DataFrame:
