@@ -272,6 +272,7 @@ def test_report_passes_parameters_on(call, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "workbench.report", SimpleNamespace(run_report=run_report))
     found = call("report", "first_light", "-p", "seeds=5", "-p", "dataset=mosi", "--out", tmp_path, "--json")
     assert (found.code, json.loads(found.out)) == (1, {"failed": 1})
+    assert any(line.startswith("mosi is not here") for line in asked.pop("data"))
     assert asked == {
         "name": "first_light",
         "parameters": {"seeds": "5", "dataset": "mosi"},

@@ -10,7 +10,7 @@ import pytest
 
 from workbench.data.card import cards
 from workbench.errors import ConfigError, WorkbenchError
-from workbench.listing import card_facts, comparison, listing
+from workbench.listing import card_facts, comparison, data_lines, listing
 from workbench.methods import METHODS
 
 
@@ -104,3 +104,9 @@ def test_a_folder_without_runs(tmp_path):
 def test_comparison_knows_its_splits(tmp_path):
     with pytest.raises(ConfigError, match='unknown split "tset". Did you mean test'):
         comparison(tmp_path, split="tset")
+
+
+def test_a_report_says_what_data_is_there():
+    lines = data_lines()
+    assert "opinions made on the spot" in lines
+    assert any(line.startswith("mosi is not here") and "workbench data fetch mosi  (" in line for line in lines)

@@ -352,3 +352,11 @@ def test_two_processes_get_two_folders_and_a_killed_one_leaves_its_own(tmp_path)
             assert space.state_path.read_text() == "of the other process"
         assert lives.communicate("go on\n")[0].strip() == "run"
     assert names(tmp_path) == [".run.part", "run"]
+
+
+def test_a_folder_that_cannot_exist_is_said_at_once(tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(TrainingError, match="could not write"), workspace(tmp_path / "file" / "runs", "run", resume=False):
+        pass
+    with pytest.raises(TrainingError, match="could not write"), workspace(Path("/proc/nowhere"), "run", resume=False):
+        pass

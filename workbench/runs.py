@@ -198,6 +198,9 @@ def _claim(folder: Path, run_id: str, *, resume: bool) -> Workspace:
         path = folder / (f".{run_id}.part" if number == 1 else f".{run_id}.{number}.part")
         try:
             path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise cannot_write(path, error) from error
+        try:
             lock = (path / "lock").open("w")
         except FileNotFoundError:
             # Its owner finished and renamed the folder between our two lines.

@@ -40,8 +40,11 @@ def text_model_path(name: str) -> str:
 def load_text_model(name: str) -> nn.Module:
     """The pretrained encoder. Attention runs on the plain path, which has a double backward (exact B-fusion needs it)."""
     from transformers import AutoModel
+    from transformers.utils import logging
 
     path = text_model_path(name)
+    # Loading a local file takes a moment; its bar would break into ours.
+    logging.disable_progress_bar()
     try:
         model = AutoModel.from_pretrained(path, attn_implementation="eager", trust_remote_code=False)
     except (OSError, ValueError) as error:

@@ -146,3 +146,17 @@ def test_mosi_utterance_leaks_in_text_and_vision(mirror):
 def test_mosi_and_digits_do_not_leak(mirror):
     assert check("mosi", root=mirror).leaks == []
     assert check("digits").leaks == []
+
+
+def test_result_as_text_for_the_terminal():
+    random = np.random.default_rng(0)
+
+    def part(n):
+        score = random.uniform(-3, 3, n)
+        return {"audio": (random.standard_normal((n, 4)) + score[:, None]).astype("float32"), "target": score.astype("float32")}
+
+    data = dataset_from_arrays("mine", {"train": part(80), "valid": part(40)}, task=TaskSpec("regression"))
+    text = check(data).text()
+    assert text.startswith("mine: the data is what its card says")
+    assert "linear probe (label below 0 or not)" in text
+    assert "warning: videos or speakers are not known" in text
