@@ -36,7 +36,7 @@ bench: .venv/ready
 	@$(BIN)/workbench bench
 
 picture: .venv/ready
-	@$(BIN)/python -m workbench.report.picture reports/first_light/01_modality_imbalance.html reports/first_light.png
+	@$(BIN)/python -m workbench.report.picture reports/first_light/01_modality_imbalance.html reports/first_light.png B-fusion-on
 
 clean:
 	rm -rf .venv runs *.egg-info

@@ -120,8 +120,7 @@ class BFusion(Balancer):
             gradient = self._step_gradient.clone()
             self._step_gradient.zero_()
         else:
-            g = torch.stack(torch._foreach_norm([model.projections[name].weight.grad for name in self.modalities], 1))
-            g = g / g.new_tensor([model.projections[name].weight.numel() for name in self.modalities])
+            g = torch.stack([gradient_magnitude(model.projections[name].weight.grad) for name in self.modalities])
             g = g / g.mean().clamp_min(torch.finfo(g.dtype).tiny) if self.config.normalize else g
             gradient = first_order_gradient(g, self.weight)
         self.weight -= self.config.rate * gradient

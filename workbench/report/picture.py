@@ -1,4 +1,4 @@
-"""A picture of a page, drawn by a real browser without a network: `python -m workbench.report.picture PAGE.html OUT.png`."""
+"""A picture of a page, drawn by a real browser without a network: `python -m workbench.report.picture PAGE.html OUT.png [SECTION]`."""
 
 import shutil
 import sys
@@ -31,12 +31,13 @@ def browser_path() -> str:
     raise ConfigError("no Chromium on this machine", do="apt-get install chromium, or leave the picture as it is")
 
 
-def take_picture(page: Path, out: Path, *, width: int = 1280, height: int = 1000) -> Path:
-    """Draws the first screen of a page into a PNG.
+def take_picture(page: Path, out: Path, *, section: str = "", width: int = 1280, height: int = 1000) -> Path:
+    """Draws one screen of a page into a PNG.
 
     Args:
         page: an HTML file.
         out: the PNG to write.
+        section: the id of the heading to stand on top; the page's top by default.
         width: of the window [px].
         height: of the window [px].
 
@@ -52,10 +53,13 @@ def take_picture(page: Path, out: Path, *, width: int = 1280, height: int = 1000
         tab = browser.new_page(viewport={"width": width, "height": height})
         tab.goto(page.resolve().as_uri())
         tab.wait_for_selector("html[data-drawn=yes]")
+        if section:
+            tab.evaluate("id => document.getElementById(id).scrollIntoView()", section)
+            tab.wait_for_timeout(300)
         tab.screenshot(path=str(out))
         browser.close()
     return out
 
 
 if __name__ == "__main__":
-    take_picture(Path(sys.argv[1]), Path(sys.argv[2]))
+    take_picture(Path(sys.argv[1]), Path(sys.argv[2]), section="".join(sys.argv[3:4]), height=1220)
