@@ -21,8 +21,9 @@ def test_what_is_missing_is_said(tmp_path, monkeypatch):
 def test_a_section_stands_on_top(tmp_path):
     pytest.importorskip("playwright", reason="needs playwright: pip install -e .[dev]")
     page = tmp_path / "page.html"
-    page.write_text('<html data-drawn="yes"><body style="margin:0"><div style="height:3000px;background:#fff"></div><h2 id="here" style="background:#000">x</h2>'
-                    '<div style="height:3000px;background:#000"></div></body></html>')  # fmt: skip
+    white, black = ('<div style="height:3000px;background:' + colour + '"></div>' for colour in ("#fff", "#000"))
+    heading = '<h2 id="here" style="margin:0;background:#000">x</h2>'
+    page.write_text(f'<html data-drawn="yes"><body style="margin:0">{white}{heading}{black}</body></html>')
     from matplotlib.image import imread
 
     top = imread(picture.take_picture(page, tmp_path / "top.png", width=200, height=200))
