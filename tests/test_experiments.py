@@ -250,3 +250,17 @@ def test_variants_without_method_and_seeds_without_data_are_named(toy, tmp_path)
         compare(toy, {"joint": {}}, seeds=1, runs=tmp_path)
     with pytest.raises(ConfigError, match="there is no data for seed 1"):
         compare({0: toy}, {"joint": {"method": "lf_dnn"}}, seeds=2, runs=tmp_path)
+
+
+def test_any_error_of_a_run_is_its_outcome(toy, tmp_path, monkeypatch):
+    train = fitting.fit
+
+    def out_of_memory(method, data, **settings):
+        if settings["plan"]["seed"] == 1:
+            raise RuntimeError("CUDA out of memory")
+        return train(method, data, **settings)
+
+    monkeypatch.setattr(fitting, "fit", out_of_memory)
+    results = compare(toy, {"joint": {"method": "lf_dnn"}}, seeds=2, plan={"epochs": 1}, runs=tmp_path, workers=1)
+    assert [run.seed for run in results.runs] == [0]
+    assert "RuntimeError: CUDA out of memory" in results.failed[0]["error"]

@@ -209,3 +209,55 @@ def test_undefined_metrics_are_null_in_json(toy, tmp_path):
     toy["valid"].target.zero_()
     run = fit("lf_dnn", toy, runs=tmp_path, config=SMALL, plan={"epochs": 1})
     assert json.loads((run.path / "metrics.json").read_text(), parse_constant=pytest.fail)["valid"]["acc2_non0"] is None
+
+
+def test_resume_takes_the_folder_with_the_checkpoint(toy, tmp_path):
+    settings = {"runs": tmp_path, "config": SMALL, "plan": {"epochs": 3}, "checkpoint_seconds": 0}
+
+    def stop(epoch):
+        if epoch.number == 3:
+            raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError, match="power cut"):
+        fit("lf_dnn", toy, on_epoch=stop, **settings)
+    (part,) = tmp_path.glob(".*.part")
+    part.rename(part.with_name(part.name.replace(".part", ".2.part")))
+    epochs = []
+    run = fit("lf_dnn", toy, resume=True, on_epoch=lambda epoch: epochs.append(epoch.number), **settings)
+    assert epochs == [3]
+    assert not list(tmp_path.glob(".*.part"))
+    assert not (run.path / "state.pt").exists()
+    # A finished run has nothing to go on with: it is the answer.
+    assert fit("lf_dnn", toy, resume=True, on_epoch=lambda epoch: epochs.append(epoch.number), **settings).path == run.path
+    assert epochs == [3]
+
+
+def test_full_disk_at_the_end_is_said_and_keeps_the_checkpoint(toy, tmp_path, monkeypatch):
+    def full(path, content):
+        raise OSError(28, "No space left on device")
+
+    settings = {"runs": tmp_path, "config": SMALL, "plan": {"epochs": 2}, "checkpoint_seconds": 0}
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", full)
+        with pytest.raises(TrainingError, match="could not write model.safetensors: No space left on device"):
+            fit("lf_dnn", toy, **settings)
+    epochs = []
+    run = fit("lf_dnn", toy, resume=True, on_epoch=lambda epoch: epochs.append(epoch.number), **settings)
+    assert epochs == []
+    assert run.metrics["epochs"] == 2
+
+
+def test_the_floor_is_counted_over_all_epochs(toy, tmp_path):
+    # The floor is so high that the dominant modality stands on it in most steps, also after the best epoch.
+    settings = {"config": SMALL, "plan": {"epochs": 12, "patience": 12, "learning_rate": 0.05}}
+    rule = {"balance": "b_fusion", "balance_config": {"rate": 0.1, "min_weight": 0.95}}
+    run = fit("lf_dnn", toy, runs=tmp_path, **settings, **rule)
+    assert run.metrics["best_epoch"] < 12
+    assert sum(run.metrics["balance"].values()) > sum(run.model().balance.facts().values())
+
+
+def test_sgd_has_its_own_defaults_of_the_rule():
+    assert order("lf_dnn", "toy", balance="b_fusion", plan={"optimizer": "sgd"}).balance_config["rate"] == 0.001
+    assert order("lf_dnn", "toy", balance="b_fusion").balance_config["rate"] == 0.01
+    given = order("lf_dnn", "toy", balance="b_fusion", plan={"optimizer": "sgd"}, balance_config={"rate": 0.5}).balance_config
+    assert (given["rate"], given["min_weight"]) == (0.5, 0.3)

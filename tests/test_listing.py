@@ -10,6 +10,7 @@ import pytest
 
 from workbench.data.card import cards
 from workbench.errors import ConfigError, WorkbenchError
+from workbench.fitting import fit
 from workbench.listing import card_facts, comparison, data_lines, listing
 from workbench.methods import METHODS
 
@@ -110,3 +111,10 @@ def test_a_report_says_what_data_is_there():
     lines = data_lines()
     assert "opinions made on the spot" in lines
     assert any(line.startswith("mosi is not here") and "workbench data fetch mosi  (" in line for line in lines)
+
+
+def test_comparison_keeps_other_settings_apart_and_counts_a_seed_once(toy, tmp_path):
+    for size, seed in ((4, 0), (4, 1), (4, 1), (8, 0)):
+        fit("lf_dnn", toy, runs=tmp_path, config={"hidden_size": size, "post_size": 4}, plan={"epochs": 1, "seed": seed})
+    rows = comparison(tmp_path).set_index("differs")
+    assert rows["seeds"].to_dict() == {"config.hidden_size=4": 2, "config.hidden_size=8": 1}

@@ -10,6 +10,7 @@ import torch
 from scipy import stats
 
 from workbench import fitting, studies
+from workbench.balance import b_fusion
 from workbench.data.batch import Dataset
 from workbench.data.card import card
 from workbench.errors import ConfigError, MissingDataError
@@ -122,8 +123,8 @@ def test_each_modality_alone_joint_and_balanced(results):
     assert [by_name[name]["balance_config"].get("update") for name in adam] == [None, "first_order", "exact"]
     assert by_name["joint (SGD)"]["plan"]["optimizer"] == "sgd"
     assert by_name["joint"]["plan"]["optimizer"] == "adam"
-    assert by_name["joint + B-fusion (SGD)"]["balance_config"]["rate"] == studies.GENTLE["rate"]
-    assert by_name["joint + B-fusion"]["balance_config"]["rate"] != studies.GENTLE["rate"]
+    assert by_name["joint + B-fusion (SGD)"]["balance_config"]["rate"] == b_fusion.FOR_SGD["rate"]
+    assert by_name["joint + B-fusion"]["balance_config"]["rate"] != b_fusion.FOR_SGD["rate"]
 
 
 def test_the_default_leaves_sgd_out(data, monkeypatch):

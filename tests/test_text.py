@@ -63,7 +63,7 @@ def minilm() -> str:
 def loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the models that were loaded, in their order."""
     names, load = [], text_module.load_text_model
-    monkeypatch.setattr(text_module, "load_text_model", lambda name: names.append(name) or load(name))
+    monkeypatch.setattr(text_module, "load_text_model", lambda name, **options: names.append(name) or load(name, **options))
     return names
 
 

@@ -10,9 +10,10 @@ import os
 import pickle
 import signal
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
+from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -97,7 +98,7 @@ def compare(
         seeds: how many (0, 1, ...), or which.
         plan: values for every variant's plan; a variant's own win.
         runs: folder of runs.
-        workers: processes; None is one a core. One runs in this process.
+        workers: processes; None is one a core, or one where there is a GPU. One runs in this process.
         has_progress: a progress bar.
 
     Raises:
@@ -114,7 +115,7 @@ def compare(
     failed = []
     bar = tqdm(total=len(jobs), unit="run", disable=not has_progress, desc="training")
     with bar:
-        for (name, seed), outcome in _train_all(jobs, data, Path(runs), workers or os.cpu_count() or 1):
+        for (name, seed), outcome in _train_all(jobs, data, Path(runs), workers or default_workers()):
             bar.update()
             bar.set_postfix_str(f"{name}, seed {seed}")
             if isinstance(outcome, Run):
@@ -125,6 +126,15 @@ def compare(
         raise TrainingError(f"all {len(jobs)} runs failed; the first: {failed[0]['error']}")
     ordered = [done[name, seed] for name in variants for seed in chosen if (name, seed) in done]
     return Results(ordered, ordered[0].config["headline"], failed)
+
+
+def default_workers() -> int:
+    """One process a core that we may use; one in all where there is a GPU, which trainings would fight for."""
+    import torch
+
+    if torch.cuda.is_available():
+        return 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _job(name: str, settings: Mapping[str, Any], seed: int, plan: Mapping[str, Any], data: Dataset | Mapping[int, Dataset]) -> dict[str, Any]:
@@ -156,14 +166,18 @@ def _train_all(
     with TemporaryDirectory(prefix="workbench-") as folder:
         path = Path(folder) / "data.pickle"
         path.write_bytes(pickle.dumps(data))
-        pool = _pool(workers)
-        futures: dict[Future, tuple[str, int]] = {pool.submit(_train_in_worker, job, path, runs): job["key"] for job in jobs}
+        pool, waiting = _pool(workers), iter(jobs)
+        running: dict[Future, tuple[str, int]] = {}
         try:
-            for future in as_completed(futures):
-                yield futures[future], future.result()
+            while True:
+                # Never more than the workers can start: what waits in a pool's queue cannot be called back on Ctrl-C.
+                for job in islice(waiting, workers - len(running)):
+                    running[pool.submit(_train_in_worker, job, path, runs)] = job["key"]
+                if not running:
+                    return
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    yield running.pop(future), future.result()
         except BaseException:
-            for future in futures:
-                future.cancel()
             _pool.cache_clear()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
@@ -189,6 +203,11 @@ def _train(job: dict[str, Any], data: Dataset | Mapping[int, Dataset], runs: Pat
         return fit(job["method"], dataset, runs=runs, reuse=True, resume=True, **job["settings"])
     except WorkbenchError as error:
         return error
+    except Exception as error:
+        # Out of memory, a shape that does not fit: one run's end, not the comparison's.
+        return TrainingError(
+            f"{type(error).__name__}: {error}", where=f"{job['key'][0]}, seed {job['key'][1]}", do="train it alone to see the traceback"
+        )
 
 
 def _start_worker() -> None:

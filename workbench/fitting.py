@@ -90,7 +90,10 @@ def order(
     if not isinstance(plan, Plan):
         plan = methods.checked(Plan, {**(preset.plan if preset else {}), **(plan or {})}, owner="the training plan")
     rule = module.BALANCE if balance == "default" else None if balance == "none" else balance
-    rule_config = methods.checked(balancing.rule(rule).Config, dict(balance_config or {}), owner=f"rule {rule}").model_dump() if rule else {}
+    rule_config: dict[str, Any] = {}
+    if rule:
+        usual = getattr(balancing.rule(rule), "FOR_SGD", {}) if plan.optimizer == "sgd" else {}
+        rule_config = methods.checked(balancing.rule(rule).Config, {**usual, **(balance_config or {})}, owner=f"rule {rule}").model_dump()
     name = variant or (
         f"{method} + {rule}" if rule and rule != module.BALANCE else f"{method} - {module.BALANCE}" if module.BALANCE and not rule else method
     )
@@ -114,21 +117,21 @@ def fit(
         method: a name of `workbench list methods`.
         data: the data; its sentences are prepared as the method's Config says.
         runs: folder of runs.
-        resume: go on from a checkpoint of exactly this run, if one was left.
+        resume: go on from a checkpoint of exactly this run, if one was left; a finished one is returned.
         reuse: where exactly this run is finished already, return it.
         on_epoch: called with each `Epoch`.
         settings: see `order` (config, balance, balance_config, plan, has_preset, variant).
 
     Raises:
         ConfigError: an unknown name or value.
-        TrainingError: the loss became nan, or the folder cannot be written; finished epochs are kept in the `.part` folder.
+        TrainingError: the loss became nan, or the folder cannot be written; the last checkpoint is kept in the `.part` folder.
     """
     wanted = order(method, data.name, **settings)
     data = methods.prepare(data, wanted.config)
     identity = wanted.identity(data)
     run_id = name_run(wanted, data, identity)
     finished = Path(runs) / run_id
-    if reuse and finished.is_dir():
+    if (reuse or resume) and finished.is_dir():
         # The same training under another name in another table is the same run.
         found = Run.load(finished)
         return replace(found, config={**found.config, "variant": wanted.variant})
@@ -166,6 +169,7 @@ class Progress:
     epochs: list[dict[str, Any]] = field(default_factory=list)
     steps: list[torch.Tensor] = field(default_factory=list)
     saved: int = 0
+    facts: dict[str, float] = field(default_factory=dict)
 
     def run(self, data: Dataset, on_epoch: Any) -> None:
         """Trains to the end, from the checkpoint where there is one."""
@@ -191,6 +195,8 @@ class Progress:
                 )
                 raise TrainingError(error.what, where=f"{kept}", expected=error.expected or "a finite loss", do=error.do) from error
             raise
+        # What the rule counted over all epochs; the best epoch's weights take its counters back.
+        self.facts = self.model.balance.facts()
         self.model.load_state_dict(state.best_weights)
 
     def keep(self, epoch: Epoch) -> None:
@@ -210,7 +216,7 @@ class Progress:
 
     def load(self, state: TrainingState) -> None:
         """Goes back to the checkpoint."""
-        content = torch.load(self.space.state_path, weights_only=True, map_location=next(self.model.parameters()).device)
+        content = torch.load(self.space.state_path, weights_only=True, map_location="cpu")
         state.load(content["state"])
         self.epochs, self.steps, self.saved = content["epochs"], [steps.cpu() for steps in content["steps"]], content["state"]["number"]
 

@@ -102,12 +102,15 @@ def card_facts(name: str) -> dict[str, Any]:
 
 
 def comparison(folder: Path, *, split: str = "test") -> pd.DataFrame:
-    """One row a data set and variant: seeds, and each metric's mean and spread over them.
+    """One row a data set, variant and settings: seeds, each metric's mean and spread over them, and what tells equal names apart.
+
+    A seed that was trained twice counts once.
 
     Raises:
+        ConfigError: there is no such split.
         WorkbenchError: the folder has no finished run.
     """
-    from workbench.runs import table
+    from workbench.runs import load_all, table
     from workbench.statistics import mean_and_spread
 
     if split not in ("valid", "test"):
@@ -117,9 +120,20 @@ def comparison(folder: Path, *, split: str = "test") -> pd.DataFrame:
         raise WorkbenchError(
             f"no finished run in {folder}", expected="folders written by workbench train", do="workbench train lf_dnn opinions/starved"
         )
+    settings = {run.settings_key: run.settings for run in load_all(folder)}
     metrics = [column for column in runs if column.startswith(f"{split}_")]
     rows = []
-    for (dataset, variant), group in runs.groupby(["dataset", "variant"]):
-        cells = {name.removeprefix(f"{split}_"): mean_and_spread(group[name].to_numpy()) for name in metrics}
-        rows.append({"dataset": dataset, "variant": variant, "seeds": len(group), **cells})
+    for (dataset, variant), named in runs.groupby(["dataset", "variant"]):
+        differing = _differing([settings[key] for key in named["settings"].unique()])
+        for key, group in named.groupby("settings", sort=False):
+            once = group.drop_duplicates("seed")
+            cells = {name.removeprefix(f"{split}_"): mean_and_spread(once[name].to_numpy(dtype=float)) for name in metrics}
+            differs = ", ".join(f"{name}={settings[key].get(name)}" for name in differing)
+            rows.append({"dataset": dataset, "variant": variant, "seeds": len(once), **cells, "differs": differs})
     return pd.DataFrame(rows)
+
+
+def _differing(settings: list[dict[str, Any]]) -> list[str]:
+    """The names whose values are not the same everywhere."""
+    names = dict.fromkeys(name for values in settings for name in values)
+    return [name for name in names if len({str(values.get(name)) for values in settings}) > 1]

@@ -34,7 +34,7 @@ def watched(model: FusionModel) -> list[str]:
 
 def finish(space: Workspace, model: FusionModel, data: Dataset, wanted: "Order", progress: "Progress") -> Path:
     """Scores the best epoch (the only time that test is touched), writes every file, and makes the folder the run."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     device = next(model.parameters()).device
     task = make_task(data.spec.task, loss=wanted.plan.loss)
@@ -44,7 +44,7 @@ def finish(space: Workspace, model: FusionModel, data: Dataset, wanted: "Order",
         "epochs": len(progress.epochs),
         "seconds": sum(epoch["seconds"] for epoch in progress.epochs),
     }
-    metrics |= {"parameters": sum(p.numel() for p in model.parameters()), "balance": model.balance.facts()}
+    metrics |= {"parameters": sum(p.numel() for p in model.parameters()), "balance": progress.facts}
     groups = trace_groups(progress, model)
     for name in ("valid", "test"):
         if name in data.splits:
@@ -57,9 +57,9 @@ def finish(space: Workspace, model: FusionModel, data: Dataset, wanted: "Order",
                 groups["taps"] = trace.dataset()
     tree = xr.DataTree.from_dict(groups)
     space.write("trace.nc", lambda path: tree.to_netcdf(path, engine="h5netcdf"))
-    space.write(
-        "model.safetensors", lambda path: save_file({name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}, path)
-    )
+    weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    # Through bytes, so that a full disk is an OSError like every other file's.
+    space.write("model.safetensors", lambda path: path.write_bytes(save(weights)))
     space.write("metrics.json", lambda path: path.write_text(json.dumps(without_nan(metrics), indent=1, allow_nan=False)))
     return space.finish()
 

@@ -10,6 +10,7 @@ run.
 """
 
 import fcntl
+import hashlib
 import json
 import os
 import shutil
@@ -78,6 +79,22 @@ class Run:
         """The seed of the plan."""
         return self.config["plan"]["seed"]
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All that decides the numbers but the seed, flat: `plan.epochs`, `config.hidden_size`, `data.names`, ..."""
+        plan = {key: value for key, value in self.config["plan"].items() if key not in ("seed", "device")}
+        # Simulated data is drawn anew for each seed: there the dials say what it is, elsewhere the fingerprint does.
+        dials = self.config.get("notes", {}).get("dials")
+        data = dials if isinstance(dials, dict) else {"fingerprint": self.config.get("fingerprint")}
+        groups = {"config": self.config.get("config", {}), "balance": self.config.get("balance_config", {}), "plan": plan, "data": data}
+        flat = {f"{group}.{key}": value for group, values in groups.items() for key, value in values.items()}
+        return {**flat, "method": self.config["method"], "rule": self.config["balance"], "modalities": self.config.get("modalities")}
+
+    @property
+    def settings_key(self) -> str:
+        """Eight characters that are equal for runs that differ in their seed only."""
+        return hashlib.sha256(json.dumps(self.settings, sort_keys=True, default=str).encode()).hexdigest()[:8]
+
     @cached_property
     def trace(self) -> xr.DataTree:
         """Everything that was traced, read into memory."""
@@ -111,12 +128,24 @@ class Run:
 
 
 def table(folder: str | Path = "runs") -> pd.DataFrame:
-    """One row per finished run: id, method, data, rule, seed, best epoch, scores on valid and test; empty where there are none."""
+    """One row per finished run: id, method, data, rule, key of its settings, seed, best epoch, scores on valid and test; empty where there are
+    none.
+    """
     rows = []
     for run in load_all(folder):
         scores = {f"{split}_{metric}": value for split in ("valid", "test") for metric, value in run.metrics.get(split, {}).items()}
         facts = {key: run.config[key] for key in ("method", "dataset", "balance", "variant")}
-        rows.append({"id": run.id, **facts, "seed": run.seed, "best_epoch": run.metrics["best_epoch"], "seconds": run.metrics["seconds"], **scores})
+        rows.append(
+            {
+                "id": run.id,
+                **facts,
+                "settings": run.settings_key,
+                "seed": run.seed,
+                "best_epoch": run.metrics["best_epoch"],
+                "seconds": run.metrics["seconds"],
+                **scores,
+            }
+        )
     return pd.DataFrame(rows)
 
 
@@ -160,7 +189,6 @@ class Workspace:
 
     def finish(self) -> Path:
         """Makes the folder the finished run; a second run of the same name gets `-2`, `-3`, ..."""
-        self.state_path.unlink(missing_ok=True)
         number, final = 1, self.final
         while True:
             try:
@@ -172,7 +200,8 @@ class Workspace:
                 number += 1
                 final = self.final.with_name(f"{self.final.name}-{number}")
                 continue
-            # The lock goes last: as long as it stands, nobody else takes this folder for a run in the making.
+            # The checkpoint goes when the run is whole; the lock goes last: as long as it stands, nobody takes the folder for a run in the making.
+            (final / "state.pt").unlink(missing_ok=True)
             (final / "lock").unlink(missing_ok=True)
             self._lock.close()
             return final
@@ -193,9 +222,11 @@ def workspace(folder: Path, run_id: str, *, resume: bool):  # noqa: ANN201 - yie
 
 
 def _claim(folder: Path, run_id: str, *, resume: bool) -> Workspace:
-    """Takes the first `.part` folder of this run that is free."""
-    for number in range(1, 1000):
-        path = folder / (f".{run_id}.part" if number == 1 else f".{run_id}.{number}.part")
+    """Takes the first `.part` folder of this run that is free; to resume, one with a checkpoint before one without."""
+    paths = [folder / (f".{run_id}.part" if number == 1 else f".{run_id}.{number}.part") for number in range(1, 1000)]
+    if resume:
+        paths.sort(key=lambda path: not (path / "state.pt").is_file())
+    for path in paths:
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -25,10 +25,6 @@ from workbench.training import TrainingState, predict, training
 SGD = {"optimizer": "sgd", "learning_rate": 0.1, "momentum": 0.9, "patience": 30, "epochs": 200}
 """A plan with which plain networks learn under SGD on the data of this house (found on `opinions`)."""
 
-GENTLE = {"rate": 0.001, "min_weight": 0.3}
-"""B-fusion for SGD: with SGD a weight multiplies the rate of its modality, so the default rate stops the dominant modality before anything is
-learned."""
-
 
 def first_available(names: Sequence[str]) -> str:
     """The first data set of the list that is on this machine.
@@ -71,12 +67,12 @@ def imbalance(
 ) -> Results:  # fmt: skip
     """Each modality alone, the joint model, and the joint model with B-fusion (first-order and exact), over seeds; the same with SGD where asked."""
     variants: dict[str, dict[str, Any]] = {f"{name} alone": {"modalities": [name], "balance": "none"} for name in any_draw(data).modalities}
-    optimizers = {"": ({}, {}), " (SGD)": (SGD, GENTLE)} if has_sgd else {"": ({}, {})}
-    for label, (changed, settings) in optimizers.items():
+    optimizers = {"": {}, " (SGD)": SGD} if has_sgd else {"": {}}
+    for label, changed in optimizers.items():
         variants[f"joint{label}"] = {"balance": "none", "plan": changed}
         for update in ("first_order", "exact"):
             title = f"joint + {'B-fusion' if update == 'first_order' else 'exact B-fusion'}{label}"
-            variants[title] = {"balance": "b_fusion", "balance_config": {**settings, "update": update}, "plan": changed}
+            variants[title] = {"balance": "b_fusion", "balance_config": {"update": update}, "plan": changed}
     return compare(data, {name: {"method": method, **settings} for name, settings in variants.items()}, seeds=seeds, plan=plan, runs=runs)
 
 

@@ -37,8 +37,14 @@ def text_model_path(name: str) -> str:
     return str(get_model_path())
 
 
-def load_text_model(name: str) -> nn.Module:
-    """The pretrained encoder. Attention runs on the plain path, which has a double backward (exact B-fusion needs it)."""
+def load_text_model(name: str, *, attention: str = "eager") -> nn.Module:
+    """The pretrained encoder.
+
+    Args:
+        name: see `text_model_path`.
+        attention: `eager` is the plain path, which has a double backward (fused kernels have none): for models that are trained with rules that
+            differentiate through the encoder. B-fusion's weights come after it, and do not. `sdpa` is the fused path.
+    """
     from transformers import AutoModel
     from transformers.utils import logging
 
@@ -46,7 +52,7 @@ def load_text_model(name: str) -> nn.Module:
     # Loading a local file takes a moment; its bar would break into ours.
     logging.disable_progress_bar()
     try:
-        model = AutoModel.from_pretrained(path, attn_implementation="eager", trust_remote_code=False)
+        model = AutoModel.from_pretrained(path, attn_implementation=attention, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise _cannot_load(name, error) from error
     # The pooler on top is never read here; without a gradient it would be a dead parameter.
@@ -120,7 +126,7 @@ def frozen_features(text_model: str, tokens: Column) -> Column:
     path = feature_folder() / f"{key}.safetensors"
     if path.is_file():
         return Column(load_file(path)["values"], tokens.offsets)
-    values = _hidden_states(load_text_model(text_model).eval(), tokens)
+    values = _hidden_states(load_text_model(text_model, attention="sdpa").eval(), tokens)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(f".{os.getpid()}.part")
     save_file({"values": values}, part)

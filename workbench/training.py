@@ -216,7 +216,7 @@ def train_epoch(
 
 
 def checked_mean(losses: Tensor, rows: list[Tensor], *, number: int) -> float:
-    """The mean loss over samples; the only place in an epoch that waits for the device.
+    """The mean loss over samples; the training part of an epoch waits for the device only here.
 
     Raises:
         TrainingError: a loss is nan or infinite.
@@ -272,7 +272,9 @@ def epoch_seed(seed: int, number: int) -> int:
 @contextmanager
 def epoch_randomness(plan: Plan, number: int) -> Iterator[None]:
     """Dropout and the like depend on (seed, epoch) only; the caller's random state is as before afterwards."""
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+    device = resolve_device(plan.device)
+    # Only the training's own device: asking for the others' state would open a context on each.
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(epoch_seed(plan.seed, number))
         yield
 

@@ -182,3 +182,10 @@ def test_no_rule_is_the_identity(toy):
     assert list(rule.parameters()) == []
     assert rule.weights() is None
     assert rule.facts() == {}
+
+
+def test_a_weight_at_zero_stays_finite_and_a_floor_of_zero_is_refused():
+    g, weight = torch.tensor([0.0, 2.0, 1.0]), torch.tensor([0.0, 1.0, 0.5])
+    assert b_fusion.first_order_gradient(g, weight).isfinite().all()
+    with pytest.raises(ValueError, match="greater than 0"):
+        b_fusion.Config(min_weight=0)

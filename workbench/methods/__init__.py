@@ -87,7 +87,7 @@ def build(name: str, config: BaseModel | dict[str, Any], spec: Spec, *, seed: in
     """A method's model for a data set; its first weights depend on the seed only."""
     module = method(name)
     config = config if isinstance(config, BaseModel) else checked(module.Config, dict(config), owner=f"method {name}")
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):  # weights are made on the CPU
         torch.manual_seed(seed)
         return module.build(config, spec)
 
