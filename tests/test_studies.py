@@ -1,6 +1,5 @@
 """The notebooks' questions, on data so small that only the answers' form and the arithmetic are tested."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ SMALL = {"hidden_size": 4, "post_size": 4, "embedding_size": 4}
 @pytest.fixture(autouse=True)
 def _one_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Comparisons train in this process: a worker takes seconds to start."""
-    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    monkeypatch.setattr("workbench.experiments.usable_cores", lambda: 1)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +37,7 @@ def data() -> dict[int, Dataset]:
 def results(data: dict[int, Dataset], tmp_path_factory: pytest.TempPathFactory) -> Results:
     """`imbalance` with SGD, two seeds."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "cpu_count", lambda: 1)
+        patch.setattr("workbench.experiments.usable_cores", lambda: 1)
         # SGD's own plan is for 200 epochs
         patch.setattr(studies, "SGD", {**studies.SGD, "epochs": 2})
         return studies.imbalance(data, seeds=2, plan=PLAN, has_sgd=True, runs=tmp_path_factory.mktemp("runs"))

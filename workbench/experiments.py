@@ -6,7 +6,6 @@
 A finished run is found again by its identity (every setting, the data's fingerprint, the version), so an interrupted comparison goes on where it was.
 """
 
-import os
 import pickle
 import signal
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,6 +24,7 @@ from workbench.data.batch import Dataset
 from workbench.errors import ConfigError, TrainingError, WorkbenchError
 from workbench.runs import Run, frames
 from workbench.statistics import Difference, paired_difference
+from workbench.surroundings import usable_cores
 
 
 @dataclass(frozen=True)
@@ -132,9 +132,7 @@ def default_workers() -> int:
     """One process a core that we may use; one in all where there is a GPU, which trainings would fight for."""
     import torch
 
-    if torch.cuda.is_available():
-        return 1
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return 1 if torch.cuda.is_available() else usable_cores()
 
 
 def _job(name: str, settings: Mapping[str, Any], seed: int, plan: Mapping[str, Any], data: Dataset | Mapping[int, Dataset]) -> dict[str, Any]:
@@ -215,7 +213,7 @@ def _start_worker() -> None:
     import torch
 
     torch.set_num_threads(1)
-    # Ctrl-C and a kernel's interrupt reach the whole process group; the parent decides what ends.
+    # Ctrl-C and a kernel's interrupt reach the whole process group: a worker that waits leaves it to the parent, one that trains saves first (`fit`).
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 

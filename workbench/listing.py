@@ -110,17 +110,18 @@ def comparison(folder: Path, *, split: str = "test") -> pd.DataFrame:
         ConfigError: there is no such split.
         WorkbenchError: the folder has no finished run.
     """
-    from workbench.runs import load_all, table
+    from workbench.runs import as_table, load_all
     from workbench.statistics import mean_and_spread
 
     if split not in ("valid", "test"):
         raise unknown("split", split, ("valid", "test"))
-    runs = table(folder)
+    found = load_all(folder)
+    runs = as_table(found)
     if runs.empty:
         raise WorkbenchError(
             f"no finished run in {folder}", expected="folders written by workbench train", do="workbench train lf_dnn opinions/starved"
         )
-    settings = {run.settings_key: run.settings for run in load_all(folder)}
+    settings = {run.settings_key: run.settings for run in found}
     metrics = [column for column in runs if column.startswith(f"{split}_")]
     rows = []
     for (dataset, variant), named in runs.groupby(["dataset", "variant"]):

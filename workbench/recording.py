@@ -72,7 +72,7 @@ def without_nan(value: Any) -> Any:
 
 
 def prediction_table(prediction: torch.Tensor, target: torch.Tensor, ids: Sequence[str]) -> xr.Dataset:
-    """Predictions and truth by sample id; classes as their number, with each class's score beside."""
+    """Predictions and truth by sample id; a class stands as its number."""
     values = prediction.detach().float().cpu().numpy()
     coords = {"sample": list(ids)}
     if values.ndim == 1:

@@ -128,11 +128,14 @@ class Run:
 
 
 def table(folder: str | Path = "runs") -> pd.DataFrame:
-    """One row per finished run: id, method, data, rule, key of its settings, seed, best epoch, scores on valid and test; empty where there are
-    none.
-    """
+    """One row per finished run of a folder (see `as_table`); empty where there are none."""
+    return as_table(load_all(folder))
+
+
+def as_table(runs: Iterable[Run]) -> pd.DataFrame:
+    """One row per run: id, method, data, rule, key of its settings, seed, best epoch, seconds, scores on valid and test."""
     rows = []
-    for run in load_all(folder):
+    for run in runs:
         scores = {f"{split}_{metric}": value for split in ("valid", "test") for metric, value in run.metrics.get(split, {}).items()}
         facts = {key: run.config[key] for key in ("method", "dataset", "balance", "variant")}
         rows.append(

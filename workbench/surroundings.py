@@ -9,9 +9,14 @@ from pathlib import Path
 import workbench
 
 
+def usable_cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def device_words() -> str:
     """`CPU, 2 cores, no GPU` or the GPU's name, without importing torch (two seconds that nobody should wait for a first line)."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_cores()
     models = [
         line.split(":", 1)[1].strip()
         for path in Path("/proc/driver/nvidia/gpus").glob("*/information")

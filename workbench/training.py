@@ -5,8 +5,7 @@
 
 Pause is not asking for the next epoch; stop is leaving the loop; changing a rate between epochs is an assignment to the plan.
 The test split is sealed in here: selection sees `valid` only. All randomness of an epoch is a function of (seed, epoch), so a resumed training
-gives the
-same numbers as an unbroken one.
+gives the same numbers as an unbroken one.
 """
 
 import os
