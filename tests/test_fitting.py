@@ -97,7 +97,7 @@ def test_kill_9_at_any_moment_and_resume_gives_bitwise_the_same(toy, tmp_path):
     moment = 0.4 + (os.getpid() % 100) / 400
     killed = 0
     for _ in range(2):
-        process = start(tmp_path / "killed", pause=0.08)
+        process = start(tmp_path / "killed", pause=0.2)
         assert process.stdout.readline().strip().isdigit()
         time.sleep(moment)
         process.send_signal(signal.SIGKILL)
