@@ -11,9 +11,19 @@ from workbench.data.card import DataCard
 from workbench.errors import unknown
 
 FORMATS = {
+    "av_digits": "workbench.data.readers.av_digits",
+    "csd": "workbench.data.readers.csd",
     "declare_lab": "workbench.data.readers.declare_lab",
     "digits": "workbench.data.readers.digits",
-    "npz": "workbench.data.readers.npz",
+    "folder": "workbench.data.readers.folder",
+    "iemocap": "workbench.data.readers.iemocap",
+    "meld": "workbench.data.readers.meld",
+    "misa_pickle": "workbench.data.readers.misa_pickle",
+    "mm_imdb": "workbench.data.readers.mm_imdb",
+    "mm_imdb_raw": "workbench.data.readers.mm_imdb_raw",
+    "mmsa_pickle": "workbench.data.readers.mmsa_pickle",
+    "mult_pickle": "workbench.data.readers.mult_pickle",
+    "npz": "workbench.data.readers.folder",
     "opinions": "workbench.data.readers.opinions",
 }
 """Format name, as cards say it, to the module that reads it."""

@@ -1,4 +1,4 @@
-"""The simulated data set: nothing on disk, `workbench.data.synthetic` makes it on the spot."""
+"""The simulated data set: nothing on disk, `workbench.data.simulator.synthetic` makes it on the spot."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from workbench.data.card import DataCard
 
 
 def read(card: DataCard, root: Path, **dials: object) -> Dataset:
-    """`opinions` with a preset and dials (see `workbench.data.synthetic.opinions`); the card and the root are not needed."""
-    from workbench.data.synthetic import opinions
+    """`opinions` with a preset and dials (see `workbench.data.simulator.synthetic.opinions`); the card and the root are not needed."""
+    from workbench.data.simulator.synthetic import opinions
 
     return opinions(**dials)
