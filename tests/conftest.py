@@ -18,7 +18,7 @@ def _own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPat
     monkeypatch.setenv("WORKBENCH_DATA", str(tmp_path_factory.mktemp("data-root")))
 
 
-def make_toy(*, classes: int = 0, train: int = 96, other: int = 40, seed: int = 0, signal: float = 1.0) -> Dataset:
+def make_toy(*, classes: int = 0, labels: int = 0, train: int = 96, other: int = 40, seed: int = 0, signal: float = 1.0) -> Dataset:
     """Three ragged sequences whose features follow the label, each with its own strength: text most, vision least."""
     random = np.random.default_rng(seed)
 
@@ -32,9 +32,12 @@ def make_toy(*, classes: int = 0, train: int = 96, other: int = 40, seed: int = 
         target = torch.from_numpy(score)
         if classes:
             target = ((target + 3) / 6 * classes).long().clamp(0, classes - 1)
+        if labels:
+            target = (target[:, None] > torch.linspace(-2, 2, labels)).float()
         return Split(name, columns, target, [f"{name}_{i}" for i in range(n)], groups=[f"{name}-group{i % 5}" for i in range(n)])
 
     task = TaskSpec("multiclass", classes=tuple(f"class {i}" for i in range(classes))) if classes else TaskSpec("regression")
+    task = TaskSpec("multilabel", classes=tuple(f"label {i}" for i in range(labels))) if labels else task
     spec = Spec({key: ModalitySpec("sequence", size, longest) for key, (size, longest) in SIZES.items()}, task)
     return Dataset("toy", spec, {"train": split("train", train), "valid": split("valid", other), "test": split("test", other)})
 
@@ -49,6 +52,12 @@ def toy() -> Dataset:
 def toy_classes() -> Dataset:
     """Four classes of the same data."""
     return make_toy(classes=4)
+
+
+@pytest.fixture
+def toy_labels() -> Dataset:
+    """Three yes/no labels of the same data."""
+    return make_toy(labels=3)
 
 
 @pytest.fixture

@@ -126,9 +126,13 @@ def test_lists_say_the_same_as_text_and_as_json(call, what):
 def test_a_card_as_text_and_as_json(call):
     facts = json.loads(call("data", "show", "digits", "--json").out)
     assert facts["name"] == "digits"
-    text = call("data", "show", "digits").out
+    assert facts["splits"] == {"train": 1197, "valid": 300, "test": 300}
+    assert facts["lengths"]["stroke"] == {"shortest": 8, "median": 8, "longest": 8}
+    assert sum(facts["labels"]["valid"].values()) == 300
+    text = call("data", "show", "digits", "--sample", "3").out
     assert facts["title"] in text
-    assert facts["licence"] in text
+    assert facts["licence"].split(";")[0] in text
+    assert "sample train 3 (digit_0600), class 2" in text
 
 
 # Training and comparing
@@ -295,7 +299,7 @@ def test_lab_opens_the_first_notebook(call, monkeypatch, tmp_path):
 def test_data_check_as_json_and_its_exit_code(call, monkeypatch):
     for leaks, code in (([], 0), (["text"], 1)):
         result = SimpleNamespace(leaks=leaks, as_dict=lambda leaks=leaks: {"leaks": leaks}, text=lambda: "a table")
-        monkeypatch.setattr("workbench.data.check.check", lambda card, root, result=result: result)
+        monkeypatch.setattr("workbench.data.inspection.check.check", lambda card, root, result=result: result)
         found = call("data", "check", "mosi", "--json")
         assert (found.code, json.loads(found.out)) == (code, {"leaks": leaks})
         assert "a table" in call("data", "check", "mosi").out

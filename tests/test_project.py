@@ -82,7 +82,7 @@ def test_make_installs_what_conda_installs(conda):
 
 
 def test_the_extras_are_those_of_the_readers_guide(project):
-    assert sorted(project["project"]["optional-dependencies"]) == ["dev", "lab", "text"]
+    assert sorted(project["project"]["optional-dependencies"]) == ["data", "dev", "lab", "text"]
 
 
 def test_a_dependency_stands_in_one_list_only_and_without_a_version(project):

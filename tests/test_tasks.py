@@ -8,7 +8,21 @@ from sklearn import metrics as reference
 from torch.nn import functional
 
 from workbench.data.batch import TaskSpec
-from workbench.tasks import LOWER_IS_BETTER, METRIC_NAMES, MultiClass, Regression, correlation, make_task, rounded_accuracy, two_class_scores
+from workbench.tasks import (
+    LOWER_IS_BETTER,
+    METRIC_NAMES,
+    MultiClass,
+    MultiLabel,
+    Regression,
+    correlation,
+    make_task,
+    metric_title,
+    rounded_accuracy,
+    two_class_scores,
+)
+
+SIMS = TaskSpec("regression", -1.0, 1.0)
+EMOTIONS = TaskSpec("multilabel", classes=("neutral", "happy", "sad", "angry"))
 
 MOSI = TaskSpec("regression", -3.0, 3.0)
 FOUR = TaskSpec("multiclass", classes=("a", "b", "c", "d"))
@@ -176,8 +190,77 @@ def test_the_headline_is_one_of_the_metrics():
 def test_every_metric_has_a_name_for_people():
     scores = torch.randn(20, 4)
     found = {**Regression(MOSI).metrics(*random_regression(0)), **MultiClass(FOUR).metrics(scores, torch.arange(20) % 4)}
+    found |= Regression(SIMS).metrics(torch.linspace(-1, 1, 9), torch.linspace(1, -1, 9))
+    found |= MultiLabel(TaskSpec("multilabel", classes=tuple(map(str, range(9))))).metrics(torch.randn(5, 9), torch.ones(5, 9))
     assert set(found) == set(METRIC_NAMES)
     assert set(METRIC_NAMES) & LOWER_IS_BETTER == {"mae"}
+    assert metric_title("acc7") == "Acc-7"
+    assert metric_title("f1_happy") == "F1 (happy)"
+    assert metric_title("accuracy_sad") == "Accuracy (sad)"
+
+
+# CH-SIMS
+
+
+def test_sims_scores_by_hand():
+    target = torch.tensor([-1.0, -0.6, -0.1, 0.0, 0.2, 0.8])
+    prediction = torch.tensor([-2.0, -0.8, 0.05, 0.3, 0.4, 0.1])
+    # Above 0: truth n n n n y y, said n n y y y y: 4 of 6 right.
+    # Three bins: truth 0 0 0 1 2 2 (-.1 belongs below its cut), said 0 0 1 2 2 1: 3 right.
+    # Five bins: truth 0 1 1 2 3 4, said 0 0 2 3 3 2: 2 right.
+    found = Regression(SIMS).metrics(prediction, target)
+    assert found["acc2_sims"] == pytest.approx(4 / 6)
+    assert found["acc3_sims"] == pytest.approx(3 / 6)
+    assert found["acc5_sims"] == pytest.approx(2 / 6)
+    assert found["f1_sims"] == pytest.approx(reference.f1_score(target > 0, prediction > 0, average="weighted"))
+    assert Regression(SIMS).headline == "acc2_sims"
+    assert "acc2_sims" not in Regression(MOSI).metrics(prediction, target)
+
+
+# Several labels
+
+
+def test_multilabel_metrics_agree_with_scikit_learn():
+    rng = np.random.default_rng(0)
+    scores, truth = rng.normal(size=(60, 4)).astype(np.float32), (rng.random((60, 4)) < 0.4).astype(np.float32)
+    found = MultiLabel(EMOTIONS).metrics(torch.from_numpy(scores), torch.from_numpy(truth))
+    for average in ("micro", "macro", "weighted", "samples"):
+        assert found[f"f1_{average}"] == pytest.approx(reference.f1_score(truth, scores > 0, average=average, zero_division=0))
+    assert found["map"] == pytest.approx(reference.average_precision_score(truth, scores, average="macro"))
+    assert found["accuracy"] == pytest.approx(((scores > 0) == truth).mean())
+    assert found["accuracy_sad"] == pytest.approx(reference.accuracy_score(truth[:, 2], scores[:, 2] > 0))
+    assert found["f1_happy"] == pytest.approx(reference.f1_score(truth[:, 1], scores[:, 1] > 0, average="weighted"))
+
+
+def test_multilabel_by_hand():
+    scores = torch.tensor([[2.0, -1.0, -1.0, -1.0], [-1.0, -1.0, -1.0, -1.0], [1.0, 1.0, -1.0, -1.0]])
+    truth = torch.tensor([[1.0, 0, 0, 0], [0, 1, 0, 0], [1, 1, 0, 0]])
+    # Right yes 3, wrong yes 0, missed yes 1: micro F1 = 6/7. By sample 1, 0, 1. Labels that nobody has count 0 in macro: (1 + 2/3) / 4.
+    found = MultiLabel(EMOTIONS).metrics(scores, truth)
+    assert found["f1_micro"] == pytest.approx(6 / 7)
+    assert found["f1_samples"] == pytest.approx(2 / 3)
+    assert found["f1_macro"] == pytest.approx((1 + 2 / 3) / 4)
+    assert found["accuracy"] == pytest.approx(11 / 12)
+    # Each answer costs -log of the probability that it was given: sigmoid(s) for a yes, sigmoid(-s) for a no.
+    chances = 1 / (1 + np.exp(-scores.numpy() * np.where(truth.numpy() > 0, 1, -1)))
+    assert float(MultiLabel(EMOTIONS).loss(scores, truth)) == pytest.approx(-np.log(chances).mean(), rel=1e-5)
+
+
+def test_multilabel_without_any_label_has_no_average_precision():
+    found = MultiLabel(EMOTIONS).metrics(torch.zeros(2, 4), torch.zeros(2, 4))
+    assert np.isnan(found["map"])
+    assert found["f1_micro"] == 0
+
+
+def test_many_labels_are_not_listed_one_by_one():
+    genres = TaskSpec("multilabel", classes=tuple(f"genre {i}" for i in range(9)))
+    assert not [name for name in MultiLabel(genres).metrics(torch.zeros(2, 9), torch.ones(2, 9)) if "genre" in name]
+
+
+def test_the_data_names_its_headline():
+    assert make_task(TaskSpec("multiclass", classes=("a", "b"), headline="f1_weighted")).headline == "f1_weighted"
+    assert make_task(EMOTIONS).headline == "f1_micro"
+    assert make_task(TaskSpec("regression", headline="mae")).headline == "mae"
 
 
 def test_metrics_take_predictions_of_a_training():

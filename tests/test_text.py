@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from workbench import text as text_module
-from workbench.data.batch import Dataset
-from workbench.errors import ConfigError
+from workbench.data.batch import Column, Dataset
+from workbench.data.views import View, apply
+from workbench.errors import ConfigError, DataError
 from workbench.fitting import fit
-from workbench.text import LONGEST, frozen_features, load_text_model, load_tokenizer, prepare_text, text_model_path, tokenise
+from workbench.text import LONGEST, as_missing, frozen_features, load_text_model, load_tokenizer, prepare_text, text_model_path, tokenise
 
 transformers = pytest.importorskip("transformers")
 
@@ -238,3 +239,39 @@ def test_what_needs_no_text_model_is_left_alone(toy):
     assert prepare_text(toy, text="embedding") is toy
     without = toy.select("audio", "vision")
     assert prepare_text(without, text="frozen") is without
+
+
+def test_missing_words_are_missing_for_the_model_too(spoken, tiny):
+    # Three steps of text, the second missing: of eight tokens those whose place lies in the middle third.
+    text = Column(torch.zeros(3, 2), torch.tensor([0, 3]), torch.tensor([True, False, True]))
+    tokens = as_missing(Column(torch.arange(8), torch.tensor([0, 8])), text)
+    assert tokens.present.tolist() == [True, True, True, False, False, True, True, True]
+    assert as_missing(tokens, replace(text, present=None)) is tokens
+
+
+def test_features_of_a_sentence_do_not_know_its_missing_words(tiny):
+    tokens = tokenise(load_tokenizer(tiny), ["a bad film that I liked", "good"])
+    gone = torch.zeros(len(tokens.values), dtype=torch.bool)
+    gone[2:4] = True
+    hidden = replace(tokens, present=~gone)
+    other = replace(hidden, values=torch.where(gone, 7, tokens.values))
+    features, twin = frozen_features(tiny, hidden), frozen_features(tiny, other)
+    assert torch.equal(features.present, ~gone)
+    assert torch.equal(features.pad(torch.arange(2)).values, twin.pad(torch.arange(2)).values)
+    assert not torch.allclose(features.values[0], frozen_features(tiny, tokens).values[0])
+
+
+def test_a_view_that_drops_text_drops_it_in_every_form(spoken, tiny):
+    lost = apply(View(drop={"text": 1.0}), spoken)
+    for form in ("frozen", "fine_tuned"):
+        column = prepare_text(lost, text=form, text_model=tiny)["train"].columns["text"]
+        assert not column.present.any()
+
+
+def test_a_full_disk_is_said(spoken, tiny, monkeypatch):
+    def full(self, content):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(DataError, match=r"cannot be kept: No space left(.|\n)*WORKBENCH_DATA"):
+        prepare_text(spoken, text="frozen", text_model=tiny)

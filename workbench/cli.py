@@ -47,22 +47,23 @@ def list_names(
 
 
 @data_app.command("show")
-def data_show(card: str, as_json: Json = False) -> None:
-    """What a data card says."""
+def data_show(
+    card: str, root: Root = None, sample: Annotated[int, typer.Option(help="which sample of train to draw")] = 0, as_json: Json = False
+) -> None:
+    """What a data card says, and, where the data is here, a sample of it drawn.  Example: workbench data show opinions/starved --sample 3"""
+    from workbench.data.inspection.show import facts, show
     from workbench.listing import card_facts
 
-    facts = card_facts(card)
     if as_json:
-        _print_json(facts)
+        _print_json(card_facts(card, root=root) | facts(card, root=root))
     else:
-        for name, value in facts.items():
-            typer.echo(f"{name:<12} {value}" if not isinstance(value, list) else "\n".join([f"{name}:", *(f"  - {item}" for item in value)]))
+        typer.echo(show(card, root=root, sample=sample))
 
 
 @data_app.command("check")
 def data_check(card: str, root: Root = None, as_json: Json = False) -> None:
     """Verify the data against its card and probe it for leaks; exit code 1 where a leak is found."""
-    from workbench.data.check import check
+    from workbench.data.inspection.check import check
 
     result = check(card, root=root)
     _print_json(result.as_dict()) if as_json else typer.echo(result.text())
@@ -83,6 +84,23 @@ def data_fetch(
     files = fetch(card, root=root, mirror=mirror, progress=not as_json)
     _print_json([{"path": str(file.path), "bytes": file.bytes, "action": file.action} for file in files]) if as_json else typer.echo(
         f"{card}: {len(files)} files are there.  Next: workbench data check {card}"
+    )
+
+
+@data_app.command("convert")
+def data_convert(
+    card: str,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="key=value of the card's reader")] = None,
+    root: Root = None,
+    path: Annotated[Path | None, typer.Option("--path", help="where the one file of the card lies, whatever it is called")] = None,
+    as_json: Json = False,
+) -> None:
+    """Read, verify and standardise a data set once; afterwards it opens at once, by memory map.  Example: workbench data convert mosei_mmsa"""
+    from workbench.data import convert
+
+    done = convert(card, root=root, path=path, **_values(settings or []))
+    _print_json({"path": str(done.path), "bytes": done.bytes, "seconds": done.seconds}) if as_json else typer.echo(
+        f"{card}: {done.bytes / 1e6:.1f} MB in {done.path} ({done.seconds:.1f} s to write).  Every load of it opens these files now."
     )
 
 
@@ -212,18 +230,26 @@ def _pairs(items: list[str]) -> dict[str, str]:
 
 def _grouped(items: list[str]) -> dict[str, dict[str, Any]]:
     """`--set` items by what they belong to: the method's config, the plan, the balancing rule, the data."""
-    import yaml
-
     groups: dict[str, dict[str, Any]] = {"config": {}, "plan": {}, "balance": {}, "data": {}}
-    for key, value in _pairs(items).items():
+    for key, value in _values(items).items():
         owner, _, field = key.rpartition(".")
         if owner and owner not in groups:
             raise ConfigError(f'--set {key}: unknown group "{owner}"', expected="plan.KEY, balance.KEY, data.KEY, or KEY of the method")
-        try:
-            groups[owner or "config"][field] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise ConfigError(f"--set {key}: the value {value} cannot be read", expected="a YAML value, e.g. 64, 1e-3, true, [a, b]") from error
+        groups[owner or "config"][field] = value
     return groups
+
+
+def _values(items: list[str]) -> dict[str, Any]:
+    """`key=value` items with their values read as YAML."""
+    import yaml
+
+    values = {}
+    for key, text in _pairs(items).items():
+        try:
+            values[key] = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"--set {key}: the value {text} cannot be read", expected="a YAML value, e.g. 64, 1e-3, true, [a, b]") from error
+    return values
 
 
 def _print_json(value: Any) -> None:

@@ -41,7 +41,11 @@ def _datasets() -> dict[str, str]:
     from workbench.data import available
     from workbench.data.card import card, cards
 
-    return {name: f"{card(name).title}{'' if available(name) else f'  (not here: workbench data fetch {name})'}" for name in cards()}
+    found = {name: card(name) for name in cards()}
+    missing = {
+        name: "" if available(name) else f"  (not here: workbench data {'fetch' if found[name].can_fetch else 'show'} {name})" for name in found
+    }
+    return {name: f"{card.title}{missing[name]}" for name, card in found.items()}
 
 
 def _balancers() -> dict[str, str]:
@@ -72,11 +76,11 @@ def _notebooks() -> dict[str, str]:
 def _reports() -> dict[str, str]:
     from workbench.report import REPORTS
 
-    return {name: ", ".join(notebooks) for name, notebooks in REPORTS.items()}
+    return {name: ", ".join(map(str, pages)) for name, pages in REPORTS.items()}
 
 
 def data_lines() -> list[str]:
-    """One line a data set: it is here, made on the spot, or the command that brings it; what a report says before it starts."""
+    """One line a data set that is here, made on the spot, or can be fetched; what a report says before it starts."""
     from workbench.data import available
     from workbench.data.card import card, cards
 
@@ -85,19 +89,20 @@ def data_lines() -> list[str]:
         found = card(name)
         if available(name):
             lines.append(f"{name} is here" if found.sources else f"{name} made on the spot")
-        else:
+        elif found.can_fetch:
             size = sum(source.bytes or 0 for source in found.sources) / 1e6
-            lines.append(f"{name} is not here and is left out. To have it: workbench data fetch {name}  ({size:.0f} MB)")
+            how_much = f"{size:.0f} MB" if size else f"{len(found.sources)} files"
+            lines.append(f"{name} is not here and is left out. To have it: workbench data fetch {name}  ({how_much})")
     return lines
 
 
-def card_facts(name: str) -> dict[str, Any]:
-    """The card's facts as plain values, the most asked first."""
+def card_facts(name: str, *, root: Path | None = None) -> dict[str, Any]:
+    """The card's facts as plain values, the most asked first; `root` is where its data files would lie."""
     from workbench.data import available
     from workbench.data.card import card
 
     found = card(name)
-    facts = {"name": found.name, "title": found.title, "is_here": available(name)}
+    facts = {"name": found.name, "title": found.title, "is_here": available(name, root=root)}
     return {**facts, **{key: value for key, value in found.model_dump(mode="json").items() if key not in facts}}
 
 

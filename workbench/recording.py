@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 import xarray as xr
 
-from workbench.data.batch import Dataset
+from workbench.data.batch import Dataset, TaskSpec
 from workbench.model import FusionModel
 from workbench.runs import Workspace
 from workbench.surroundings import git_revision, versions
@@ -46,13 +46,14 @@ def finish(space: Workspace, model: FusionModel, data: Dataset, wanted: "Order",
     }
     metrics |= {"parameters": sum(p.numel() for p in model.parameters()), "balance": progress.facts}
     groups = trace_groups(progress, model)
+    data = data.to(device)
     for name in ("valid", "test"):
         if name in data.splits:
-            split = data[name].to(device)
+            split = data[name]
             with record(model, *watched(model)) as trace:
                 said = predict(model, split, wanted.plan).prediction
             metrics[name] = {"loss": float(task.loss(said, split.target)), **task.metrics(said, split.target)}
-            groups[f"predictions/{name}"] = prediction_table(said, split.target, split.ids)
+            groups[f"predictions/{name}"] = prediction_table(said, split.target, split.ids, data.spec.task)
             if name == "valid" and watched(model):
                 groups["taps"] = trace.dataset()
     tree = xr.DataTree.from_dict(groups)
@@ -71,13 +72,15 @@ def without_nan(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def prediction_table(prediction: torch.Tensor, target: torch.Tensor, ids: Sequence[str]) -> xr.Dataset:
-    """Predictions and truth by sample id; a class stands as its number."""
-    values = prediction.detach().float().cpu().numpy()
-    coords = {"sample": list(ids)}
-    if values.ndim == 1:
-        return xr.Dataset({"prediction": ("sample", values), "target": ("sample", target.float().cpu().numpy())}, coords)
-    return xr.Dataset({"prediction": ("sample", values.argmax(1)), "target": ("sample", target.cpu().numpy())}, coords)
+def prediction_table(prediction: torch.Tensor, target: torch.Tensor, ids: Sequence[str], task: TaskSpec) -> xr.Dataset:
+    """Predictions and truth by sample id: a class stands as its number; labels as 0 and 1 (truth) and as probabilities (prediction)."""
+    values, coords = prediction.detach().float().cpu(), {"sample": list(ids)}
+    if task.kind == "multilabel":
+        dims, coords = ("sample", "label"), {**coords, "label": list(task.classes)}
+        return xr.Dataset({"prediction": (dims, values.sigmoid().numpy()), "target": (dims, target.float().cpu().numpy())}, coords)
+    if task.kind == "regression":
+        return xr.Dataset({"prediction": ("sample", values.numpy()), "target": ("sample", target.float().cpu().numpy())}, coords)
+    return xr.Dataset({"prediction": ("sample", values.argmax(1).numpy()), "target": ("sample", target.cpu().numpy())}, coords)
 
 
 def trace_groups(progress: "Progress", model: FusionModel) -> dict[str, xr.Dataset]:
@@ -135,10 +138,10 @@ def environment() -> dict[str, str]:
 
 
 def fingerprint(data: Dataset) -> str:
-    """Sixteen characters that change with any number, label or length of the data."""
+    """Sixteen characters that change with any number, label or length of the data, and with nothing else."""
     digest = hashlib.sha256()
     for name, split in data.splits.items():
         digest.update(name.encode() + split.target.cpu().numpy().tobytes())
         for modality, column in split.columns.items():
-            digest.update(modality.encode() + column.values.cpu().numpy().tobytes() + column.offsets.numpy().tobytes())
+            digest.update(f"{modality} {column.sum()}".encode())
     return digest.hexdigest()[:16]

@@ -24,7 +24,8 @@ from typing import IO, Any
 import pandas as pd
 import xarray as xr
 
-from workbench.data.batch import ModalitySpec, Spec, TaskSpec
+from workbench.data.batch import Spec
+from workbench.data.native import read_spec
 from workbench.errors import TrainingError, WorkbenchError
 from workbench.model import FusionModel
 
@@ -85,7 +86,7 @@ class Run:
         plan = {key: value for key, value in self.config["plan"].items() if key not in ("seed", "device")}
         # Simulated data is drawn anew for each seed: there the dials say what it is, elsewhere the fingerprint does.
         dials = self.config.get("notes", {}).get("dials")
-        data = dials if isinstance(dials, dict) else {"fingerprint": self.config.get("fingerprint")}
+        data = {**dials, **self.config["notes"].get("view", {})} if isinstance(dials, dict) else {"fingerprint": self.config.get("fingerprint")}
         groups = {"config": self.config.get("config", {}), "balance": self.config.get("balance_config", {}), "plan": plan, "data": data}
         flat = {f"{group}.{key}": value for group, values in groups.items() for key, value in values.items()}
         return {**flat, "method": self.config["method"], "rule": self.config["balance"], "modalities": self.config.get("modalities")}
@@ -104,11 +105,7 @@ class Run:
     @property
     def spec(self) -> Spec:
         """Modalities and task of the data it was trained on."""
-        saved = self.config["spec"]
-        modalities = {
-            name: ModalitySpec(**{**m, "vocabulary": tuple(m["vocabulary"]), "shape": tuple(m["shape"])}) for name, m in saved["modalities"].items()
-        }
-        return Spec(modalities, TaskSpec(**{**saved["task"], "classes": tuple(saved["task"]["classes"])}))
+        return read_spec(self.config["spec"])
 
     def model(self) -> FusionModel:
         """The trained model, rebuilt from config.json and model.safetensors, in evaluation mode on the CPU."""

@@ -19,7 +19,7 @@ from workbench.experiments import Results, compare
 from workbench.plan import Plan
 from workbench.runs import Run
 from workbench.statistics import score
-from workbench.tasks import METRIC_NAMES, make_task
+from workbench.tasks import make_task, metric_title
 from workbench.training import TrainingState, predict, training
 
 SGD = {"optimizer": "sgd", "learning_rate": 0.1, "momentum": 0.9, "patience": 30, "epochs": 200}
@@ -93,7 +93,7 @@ def titled_scores(results: Results, data: str = "", *, metrics: Sequence[str] = 
 
 def titles(metrics: Sequence[str], data: str = "") -> list[str]:
     """The metrics' names for people, e.g. `opinions/starved: Acc-2 (negative / positive)`."""
-    return [f"{data}: {METRIC_NAMES[name]}" if data else METRIC_NAMES[name] for name in metrics]
+    return [f"{data}: {metric_title(name)}" if data else metric_title(name) for name in metrics]
 
 
 def say_effect(results: Results, after: str, before: str) -> str:

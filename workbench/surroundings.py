@@ -3,6 +3,7 @@
 import os
 import platform
 import subprocess
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -66,3 +67,19 @@ def _git(folder: Path, *words: str) -> str:
         return subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, timeout=10, check=True).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return ""
+
+
+@cache
+def keep_freed_memory() -> bool:
+    """Tells the C library to keep freed memory for the next batch; True where it could be told (Linux with glibc).
+
+    By default it returns every large block to the system and gets it back a batch later, page by page: on the CPU that takes longer than filling it.
+    """
+    import ctypes
+
+    trim_threshold, mmap_threshold = -1, -3  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD of malloc.h
+    try:
+        library = ctypes.CDLL("libc.so.6")
+        return bool(library.mallopt(mmap_threshold, 256 * 1024**2)) and bool(library.mallopt(trim_threshold, 1024**3))
+    except (OSError, AttributeError):
+        return False

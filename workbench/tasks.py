@@ -11,6 +11,14 @@ All metrics go through torchmetrics, one definition a name, the same in every ta
 | `mae` | mean absolute error, in the label's unit |
 | `corr` | Pearson correlation; a constant prediction has none and counts as 0 |
 | `accuracy`, `f1_macro`, `f1_weighted` | multi-class, on the arg max |
+| `acc2_sims`, `f1_sims` | labels in [-1, 1] (CH-SIMS): clip to it; at most 0 against above 0, weighted F1 |
+| `acc3_sims`, `acc5_sims` | cut at -0.1, 0.1 and at -0.7, -0.1, 0.1, 0.7; a value on a cut belongs below it |
+| `f1_micro`, `f1_macro`, `f1_weighted`, `f1_samples` | multi-label, a label is given where its score is above 0 (probability .5) |
+| `map` | multi-label, mean over the labels of the average precision; labels that no sample has are left out |
+| `accuracy` | multi-label, share of right answers over all labels |
+| `accuracy_<label>`, `f1_<label>` | one label of at most eight (IEMOCAP, MOSEI): accuracy, and the weighted F1 of its yes and no |
+
+A sample or label without a positive in truth and prediction counts 0 in a multi-label F1, as in scikit-learn.
 
 Which do the papers use? Adaptive weight fusion (2024) says "positive and negative", and the rows that its Table 4 quotes (Self-MM 85.98,
 MISA 83.4, MulT 83.4) are those papers' negative/positive numbers: `acc2_non0` and `f1_non0`. MMSA prints both.
@@ -41,7 +49,21 @@ METRIC_NAMES = {
     "accuracy": "Accuracy",
     "f1_macro": "F1 (macro)",
     "f1_weighted": "F1 (weighted)",
+    "acc2_sims": "Acc-2 (at most 0 / above)",
+    "f1_sims": "F1 (at most 0 / above)",
+    "acc3_sims": "Acc-3",
+    "acc5_sims": "Acc-5",
+    "f1_micro": "F1 (micro)",
+    "f1_samples": "F1 (samples)",
+    "map": "mAP",
 }
+
+
+def metric_title(name: str) -> str:
+    """A metric's name for people: `Acc-7`; `F1 (happy)` for one label of several."""
+    kind, _, label = name.partition("_")
+    plain = {"accuracy": "Accuracy", "f1": "F1"}.get(kind, name)
+    return METRIC_NAMES.get(name) or (f"{plain} ({label})" if label else plain)
 
 
 class Regression:
@@ -56,7 +78,8 @@ class Regression:
         self.spec = spec
         self.loss_name = loss
         self.is_signed = spec.low < 0 < spec.high
-        self.headline = "acc2_non0" if self.is_signed else "corr"
+        self.is_sims = (spec.low, spec.high) == (-1.0, 1.0)
+        self.headline = spec.headline or ("acc2_sims" if self.is_sims else "acc2_non0" if self.is_signed else "corr")
 
     def loss(self, prediction: Float[Tensor, " batch"], target: Float[Tensor, " batch"]) -> Float[Tensor, ""]:
         """Mean loss of a batch (nan-safe nowhere: a nan is the trainer's to report)."""
@@ -75,6 +98,8 @@ class Regression:
             scores |= two_class_scores(prediction[keep] > 0, target[keep] > 0, suffix="non0")
         if (self.spec.low, self.spec.high) == (-3.0, 3.0):
             scores |= {f"acc{2 * limit + 1}": rounded_accuracy(prediction, target, limit=limit) for limit in (2, 3)}
+        if self.is_sims:
+            scores |= sims_scores(prediction, target)
         scores["mae"] = float(mean_absolute_error(prediction, target))
         scores["corr"] = correlation(prediction, target)
         return scores
@@ -83,10 +108,9 @@ class Regression:
 class MultiClass:
     """One of several classes a sample; the loss is cross entropy in nats."""
 
-    headline = "accuracy"
-
     def __init__(self, spec: TaskSpec, *, loss: str = "l1") -> None:
         self.spec = spec
+        self.headline = spec.headline or "accuracy"
 
     def loss(self, prediction: Float[Tensor, "batch class"], target: Int[Tensor, " batch"]) -> Float[Tensor, ""]:
         """Mean cross entropy of a batch."""
@@ -102,12 +126,64 @@ class MultiClass:
         return {"accuracy": float(accuracy), "f1_macro": float(score(average="macro")), "f1_weighted": float(score(average="weighted"))}
 
 
-Task = Regression | MultiClass
+FEW = 8
+"""Up to so many labels, each has its own accuracy and F1 among the metrics."""
+
+
+class MultiLabel:
+    """Any of several labels a sample; the loss is binary cross entropy in nats, averaged over labels (one yes/no question for each of them)."""
+
+    def __init__(self, spec: TaskSpec, *, loss: str = "l1") -> None:
+        self.spec = spec
+        self.headline = spec.headline or "f1_micro"
+
+    def loss(self, prediction: Float[Tensor, "batch label"], target: Float[Tensor, "batch label"]) -> Float[Tensor, ""]:
+        """Mean binary cross entropy of a batch; `prediction` are scores before the sigmoid."""
+        return functional.binary_cross_entropy_with_logits(prediction, target.to(prediction.dtype))
+
+    def metrics(self, prediction: Float[Tensor, "batch label"], target: Float[Tensor, "batch label"]) -> dict[str, float]:
+        """The multi-label metrics of the module's table."""
+        from sklearn.metrics import f1_score
+
+        scores, truth = prediction.detach().float().cpu(), target.detach().cpu() > 0.5
+        said = scores > 0
+        found = {
+            f"f1_{average}": float(f1_score(truth.numpy(), said.numpy(), average=average, zero_division=0))
+            for average in ("micro", "macro", "weighted", "samples")
+        }
+        found |= {"map": mean_average_precision(scores, truth), "accuracy": float((said == truth).float().mean())}
+        if len(self.spec.classes) <= FEW:
+            for i, name in enumerate(self.spec.classes):
+                two = two_class_scores(said[:, i], truth[:, i], suffix=name)
+                found |= {f"accuracy_{name}": two[f"acc2_{name}"], f"f1_{name}": two[f"f1_{name}"]}
+        return found
+
+
+Task = Regression | MultiClass | MultiLabel
+TASKS = {"regression": Regression, "multiclass": MultiClass, "multilabel": MultiLabel}
 
 
 def make_task(spec: TaskSpec, *, loss: str = "l1") -> Task:
     """The task of a data set; `loss` matters for regression only."""
-    return (MultiClass if spec.kind == "multiclass" else Regression)(spec, loss=loss)
+    return TASKS[spec.kind](spec, loss=loss)
+
+
+def sims_scores(prediction: Tensor, target: Tensor) -> dict[str, float]:
+    """The metrics of CH-SIMS, on values clipped to [-1, 1]: Acc-2 and weighted F1 of above 0, Acc-3 and Acc-5 between cuts."""
+    prediction, target = prediction.clamp(-1, 1), target.clamp(-1, 1)
+    found = two_class_scores(prediction > 0, target > 0, suffix="sims")
+    for name, cuts in (("acc3_sims", (-0.1, 0.1)), ("acc5_sims", (-0.7, -0.1, 0.1, 0.7))):
+        edges = torch.tensor(cuts)
+        found[name] = float((torch.bucketize(prediction, edges) == torch.bucketize(target, edges)).float().mean())
+    return found
+
+
+def mean_average_precision(scores: Tensor, truth: Tensor) -> float:
+    """Mean over the labels that some sample has of the average precision; nan where no sample has a label."""
+    from sklearn.metrics import average_precision_score
+
+    found = [average_precision_score(truth[:, i].numpy(), scores[:, i].numpy()) for i in truth.any(0).nonzero()[:, 0].tolist()]
+    return float(sum(found) / len(found)) if found else float("nan")
 
 
 def two_class_scores(prediction: Tensor, target: Tensor, *, suffix: str) -> dict[str, float]:

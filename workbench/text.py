@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from workbench.data.batch import Column, Dataset, ModalitySpec
-from workbench.errors import ConfigError
+from workbench.data.scratch import data_home
+from workbench.errors import ConfigError, DataError
 
 PACKAGED = "minilm"
 LONGEST = 128
@@ -97,7 +98,7 @@ def prepare_text(data: Dataset, *, text: str, text_model: str = PACKAGED) -> Dat
     if any(split.texts is None for split in data.splits.values()):
         raise ConfigError(f"{data.name} has no sentences, so text={text} has nothing to read", do="use text=embedding")
     tokenizer = load_tokenizer(text_model)
-    tokens = {name: tokenise(tokenizer, split.texts) for name, split in data.splits.items()}
+    tokens = {name: as_missing(tokenise(tokenizer, split.texts), split.columns["text"]) for name, split in data.splits.items()}
     longest = max(int(column.lengths.max()) for column in tokens.values())
     if text == "fine_tuned":
         spec = ModalitySpec("tokens", len(tokenizer), longest, text_model=text_model)
@@ -113,25 +114,41 @@ def tokenise(tokenizer, texts: list[str]) -> Column:  # noqa: ANN001
     return Column.from_list([torch.tensor(row, dtype=torch.int64).numpy() for row in ids])
 
 
+def as_missing(tokens: Column, text: Column) -> Column:
+    """The tokens with those missing whose place in the sentence, by equal shares, is a missing step of the text as the data had it."""
+    if text.present is None:
+        return tokens
+    lengths = tokens.lengths
+    place = torch.arange(len(tokens.values)) - tokens.offsets[:-1].repeat_interleave(lengths)
+    share = (place + 0.5) / lengths.repeat_interleave(lengths)
+    steps = (share * text.lengths.repeat_interleave(lengths)).long() + text.offsets[:-1].repeat_interleave(lengths)
+    return replace(tokens, present=text.present[steps])
+
+
 def feature_folder() -> Path:
     """Where frozen features are cached."""
-    return Path(os.environ.get("WORKBENCH_DATA", Path.home() / ".cache" / "workbench")) / "features"
+    return data_home() / "features"
 
 
 def frozen_features(text_model: str, tokens: Column) -> Column:
     """The last hidden states of the frozen model for each real token, from the cache where they are known."""
-    from safetensors.torch import load_file, save_file
+    from safetensors.torch import load_file, save
 
-    key = hashlib.sha256(_model_key(text_model).encode() + tokens.values.numpy().tobytes() + tokens.offsets.numpy().tobytes()).hexdigest()[:24]
+    key = hashlib.sha256(f"{_model_key(text_model)} {tokens.sum()}".encode()).hexdigest()[:24]
     path = feature_folder() / f"{key}.safetensors"
     if path.is_file():
-        return Column(load_file(path)["values"], tokens.offsets)
+        return Column(load_file(path)["values"], tokens.offsets, tokens.present)
     values = _hidden_states(load_text_model(text_model, attention="sdpa").eval(), tokens)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(f".{os.getpid()}.part")
-    save_file({"values": values}, part)
-    part.replace(path)
-    return Column(values, tokens.offsets)
+    try:
+        part.write_bytes(save({"values": values}))
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        what = f"the features of the text model {text_model} cannot be kept: {error.strerror or error}"
+        raise DataError(what, where=str(path.parent), do="free some space or choose another folder: set WORKBENCH_DATA") from error
+    return Column(values, tokens.offsets, tokens.present)
 
 
 def _model_key(text_model: str) -> str:

@@ -25,6 +25,7 @@ from workbench.errors import TrainingError
 from workbench.model import FusionModel
 from workbench.plan import Plan, make_optimizer, resolve_device, set_rates
 from workbench.readout import ridge_readout
+from workbench.surroundings import keep_freed_memory
 from workbench.taps import record
 from workbench.tasks import Task, make_task
 from workbench.tracing import StepTrace
@@ -132,6 +133,7 @@ def training(model: FusionModel, data: Dataset, plan: Plan, *, state: TrainingSt
         TrainingError: the loss became nan or infinite; the message names epoch and batch.
         SealedError: something asked for the test split.
     """
+    keep_freed_memory()
     state = state or TrainingState.start(model, plan)
     device = next(model.parameters()).device
     task = make_task(data.spec.task, loss=plan.loss)
@@ -184,11 +186,12 @@ def train_epoch(
     trace = StepTrace(model, len(groups)) if plan.is_traced else None
     autocast = torch.autocast(split.target.device.type, dtype=torch.bfloat16, enabled=plan.precision == "bf16")
     losses, predictions, targets = [], [], []
+    batches = split.serve(rows)
     optimizer.zero_grad()
     for group in groups:
         samples = sum(map(len, group))
         for part in group:
-            batch, share = split.batch(part), len(part) / samples
+            batch, share = next(batches), len(part) / samples
             with autocast:
                 output = model(batch)
             prediction = output.prediction.float() if plan.precision == "bf16" else output.prediction

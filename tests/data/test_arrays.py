@@ -3,11 +3,12 @@ import pytest
 import torch
 
 from workbench.data.arrays import SPECIAL, standardise, token_column, vocabulary, words
-from workbench.data.batch import PADDING, UNKNOWN, Dataset, TaskSpec
+from workbench.data.batch import PADDING, UNKNOWN, Column, Dataset, ModalitySpec, Spec, Split, TaskSpec
 from workbench.errors import ConfigError, DataError
 
 REGRESSION = TaskSpec("regression")
 CLASSES = TaskSpec("multiclass", classes=("sad", "happy"))
+LABELS = TaskSpec("multilabel", classes=("sad", "happy", "calm"))
 
 
 def made(**changes: dict[str, object]) -> dict[str, dict[str, object]]:
@@ -146,6 +147,47 @@ def test_wrong_classes_are_refused(target, match):
         build(CLASSES, train={"target": target}, valid={"target": [0, 1]})
 
 
+def test_labels_by_name_and_by_number():
+    numbered = build(LABELS, train={"target": [[0, 1, 0], [0, 0, 0], [1, 1, 1]]}, valid={"target": np.array([[True, False, False]] * 2)})
+    named = build(LABELS, train={"target": [["happy"], [], ["calm", "sad", "happy"]]}, valid={"target": [("sad",), ("sad",)]})
+    for data in (numbered, named):
+        assert data["train"].target.tolist() == [[0, 1, 0], [0, 0, 0], [1, 1, 1]]  # A sample may have no label at all.
+        assert data["valid"].target.tolist() == [[1, 0, 0]] * 2
+        assert data["train"].target.dtype == torch.float32
+    assert build(LABELS, train={"target": [[], [], []]}, valid={"target": [[], []]})["train"].target.sum() == 0
+    assert next(named["train"].batches(2)).target.shape == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("target", "match"),
+    [
+        ([[0, 1], [1, 0], [0, 0]], r"target has the shape \[3, 2\](.|\n)*split train(.|\n)*samples x 3 of 0 and 1, or the label names"),
+        ([0, 1, 0], r"target has the shape \[3\]"),
+        (np.zeros((0, 3)), r"target has the shape \[0, 3\]"),
+        ([], r"target has the shape \[0\]"),
+        ([[0, 1, 0], [0, 2, 0], [0, 0, 0]], r"the label happy is 2(.|\n)*row 1(.|\n)*0 or 1"),
+        ([[0, 1, 0], [0, 0, 0], [0.5, 0, 0]], r'the label sad is 0\.5(.|\n)*key "target", row 2'),
+        ([[0, 1, 0], [0, 0, np.nan], [0, 0, 0]], r"the label calm is nan(.|\n)*row 1"),
+        ([["happy"], ["hapy"], []], r'unknown label "hapy"\. Did you mean happy(.|\n)*row 1(.|\n)*one of sad, happy, calm'),
+        ([["happy"], "sad", []], r"target has rows of unequal length"),
+        ([[0, 1, 0], [0, 1], [0, 0, 0]], r"target has rows of unequal length(.|\n)*split train"),
+        ([["a", "b", "c"], [1, 2, 3], [1, 2, 3]], r"target holds <U"),
+    ],
+)
+def test_wrong_labels_are_refused(target, match):
+    with pytest.raises(DataError, match=match):
+        build(LABELS, train={"target": target}, valid={"target": [[0, 0, 1]] * 2})
+
+
+def test_labels_for_another_task_are_refused():
+    with pytest.raises(DataError, match="target has rows of unequal length"):
+        build(REGRESSION, train={"target": [[1], [2, 3], [4]]})
+    with pytest.raises(DataError, match=r"target has the shape \[3, 3\](.|\n)*one label a sample"):
+        build(CLASSES, train={"target": np.eye(3)}, valid={"target": [0, 1]})
+    with pytest.raises(DataError, match=r'unknown label "\[\'sad\'\]"'):
+        build(CLASSES, train={"target": np.array([["sad"], ["happy"], ["sad"], None], dtype=object)[:3]}, valid={"target": [0, 1]})
+
+
 def test_missing_parts_are_refused():
     with pytest.raises(DataError, match="the split valid is missing"):
         Dataset.from_arrays("mine", {"train": made()["train"]}, task=REGRESSION)
@@ -170,3 +212,14 @@ def test_standardise_counts_every_real_step_once():
     splits["valid"]["ids"] = ["x", "y"]
     data = standardise(Dataset.from_arrays("mine", splits, task=REGRESSION), ["audio"])
     assert data["train"].columns["audio"].values.flatten().tolist() == [-1, -1, 1, 1]  # Four steps: mean 1.5, deviation 1.5.
+
+
+def test_missing_steps_do_not_count_in_the_scale():
+    """Standardised by the steps that are there: 2 and 4 have mean 3 and deviation 1."""
+    values, there = torch.tensor([[0.0], [2.0], [4.0], [0.0]]), torch.tensor([False, True, True, False])
+    column = Column(values, torch.tensor([0, 2, 4]), there)
+    split = Split("train", {"audio": column}, torch.zeros(2), ["a", "b"])
+    data = Dataset("made", Spec({"audio": ModalitySpec("sequence", 1, 2)}, TaskSpec("regression")), {"train": split})
+    scaled = standardise(data, ["audio"])["train"].columns["audio"]
+    assert scaled[0].flatten().tolist() == [0, -1]
+    assert scaled[1].flatten().tolist() == [1, 0]

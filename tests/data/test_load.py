@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from workbench.data import available, load, read
-from workbench.data.check import check
+from workbench.data.inspection.check import check
 from workbench.errors import ConfigError, DataError, MissingDataError
 
 CARD = """---
@@ -72,48 +72,6 @@ def test_own_card_by_folder(path, tmp_path, monkeypatch):
         load("mine")
 
 
-@pytest.mark.parametrize(
-    ("change", "match"),
-    [
-        ({"audio_lengths": np.array([1, 4])}, r"the length is 4(.|\n)*split valid, row 1(.|\n)*1 to 3 steps"),
-        ({"audio_lengths": np.array([1])}, r"its lengths are \[1\]"),
-        ({"audio_lengths": np.array([1.0, 2.0])}, r"its lengths are \[2\] float64"),
-        ({"audio": np.ones((2, 3, 5)), "audio_lengths": np.array([1, 2])}, r"audio is \[5\] a step"),
-        ({"audio": np.ones((2, 2), object)}, r"valid.npz cannot be read(.|\n)*no objects"),
-        ({"smell": np.ones((2, 2))}, r'the key "smell" is not in train'),
-        ({"target": np.array(["sad", "hapy"])}, r'unknown label "hapy". Did you mean happy'),
-    ],
-)
-def test_bad_npz_is_named(path, change, match):
-    np.savez(path.parent / "valid.npz", **(arrays(2) | change))
-    with pytest.raises(DataError, match=match):
-        load(str(path))
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"",
-        b"PK\x03\x04 cut off",
-        b"\x80\x04K\x01.",
-        b"text",
-        b"\x93NUMPY\x01\x00v\x00{'descr': '<f8', 'fortran_order': False, 'shape': (), }" + b" " * 59 + b"\n" + b"\0" * 8,
-    ],
-)
-def test_what_is_no_npz_is_refused(path, content):
-    (path.parent / "valid.npz").write_bytes(content)
-    with pytest.raises(DataError, match=r"valid\.npz cannot be read"):
-        load(str(path))
-
-
-def test_npz_cut_off_at_any_place(path):
-    whole = (path.parent / "valid.npz").read_bytes()
-    for end in range(0, len(whole), 97):
-        (path.parent / "valid.npz").write_bytes(whole[:end])
-        with pytest.raises(DataError, match=r"valid\.npz cannot be read"):
-            load(str(path))
-
-
 def test_split_without_source_and_unknown_format(path):
     path.write_text(CARD.replace(", {path: valid.npz}", ""))
     with pytest.raises(DataError, match=r"no file for the split valid(.|\n)*line 10"):
@@ -149,7 +107,7 @@ def test_unknown_names_get_near_ones():
 
 
 def test_import_is_light():
-    code = "import sys, workbench.data.check, workbench.data.fetch; "
+    code = "import sys, workbench.data.inspection.check, workbench.data.fetch; "
     code += "print([m for m in ('sklearn', 'pooch', 'pandas', 'requests', 'transformers', 'plotly') if m in sys.modules])"
     found = run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"

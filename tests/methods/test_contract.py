@@ -1,11 +1,15 @@
 """One contract for every method (style.md, section 6)."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from workbench import balance, methods
-from workbench.data.batch import Batch, Modality
+from workbench.data.batch import Batch, Column, Modality
+from workbench.data.views import View, apply
 from workbench.errors import ConfigError, DataError
+from workbench.fitting import fit
 from workbench.plan import Plan, make_optimizer
 from workbench.training import TrainingState, predict, training
 
@@ -93,6 +97,32 @@ def test_classes_and_single_modality(toy_classes, name):
     single = build(name, alone)
     assert single.modalities == ("audio",)
     assert single(alone["valid"].batch(torch.arange(3))).prediction.shape == (3, 4)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_labels_are_learned_and_kept(toy_labels, name, tmp_path):
+    run = fit(name, toy_labels, config=SMALL, balance="b_fusion", plan={"epochs": 3, "probe_every": 1}, runs=tmp_path)
+    assert {"f1_micro", "map", "accuracy_label 1"} <= set(run.metrics["test"])
+    assert run.config["headline"] == "f1_micro"
+    said = run.trace["predictions/test"]
+    assert said["prediction"].dims == ("sample", "label")
+    assert said["label"].values.tolist() == list(toy_labels.spec.task.classes)
+    assert 0 <= float(said["prediction"].min()) < float(said["prediction"].max()) <= 1
+    assert said["target"].values.tolist() == toy_labels["test"].target.tolist()
+    assert run.spec == toy_labels.spec
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_missing_modalities_and_frames_give_finite_answers_that_do_not_look_behind_the_mask(toy, name):
+    model = build(name, toy).double().eval()
+    seen = apply(View(drop={"audio": 0.5}, drop_frames={"text": 0.5}), toy)["valid"]
+    column = seen.columns["audio"]
+    hidden = Column(torch.where(column.present[:, None], column.values, 99.0), column.offsets, column.present)
+    other = replace(seen, columns={**seen.columns, "audio": hidden})
+    said = model(seen.batch(torch.arange(20))).prediction
+    assert bool(said.isfinite().all())
+    assert torch.equal(said, model(other.batch(torch.arange(20))).prediction)
+    assert not torch.allclose(said, model(toy["valid"].batch(torch.arange(20))).prediction)
 
 
 @pytest.mark.parametrize("name", METHODS)

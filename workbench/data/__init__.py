@@ -7,16 +7,16 @@ data = load("my/card.md")                 # own data with an own card
 """
 
 import inspect
-import os
 from dataclasses import replace
 from pathlib import Path
 
+from workbench.data import native, scratch, views
 from workbench.data.arrays import standardise
 from workbench.data.batch import Batch, Column, Dataset, Modality, ModalitySpec, Spec, Split, TaskSpec
 from workbench.data.card import DataCard
 from workbench.data.card import card as find_card
 from workbench.data.readers import Reader, reader
-from workbench.data.verify import missing_files, verify, verify_files
+from workbench.data.verify import missing_files, published_files, verify, verify_files
 from workbench.errors import ConfigError, WorkbenchError, unknown
 
 
@@ -24,9 +24,7 @@ def data_root(name: str = "", *, root: str | Path | None = None) -> Path:
     """Where data files lie: `root`, else the folder of a card that is given by path, else `WORKBENCH_DATA`, else ~/.cache/workbench."""
     if root is not None:
         return Path(root).expanduser()
-    if name.endswith(".md"):
-        return Path(name).parent
-    return Path(os.environ.get("WORKBENCH_DATA") or "~/.cache/workbench").expanduser()
+    return Path(name).parent if name.endswith(".md") else scratch.data_home()
 
 
 def available(name: str, *, root: str | Path | None = None) -> bool:
@@ -35,54 +33,99 @@ def available(name: str, *, root: str | Path | None = None) -> bool:
     Raises:
         ConfigError: no card has the name.
     """
-    return not missing_files(find_card(name), data_root(name, root=root))
+    card = find_card(name)
+    variant = _preset(name) if card.variants else ""
+    return not missing_files(card, data_root(name, root=root), variant=variant)
 
 
-def load(name: str, *, root: str | Path | None = None, **options: object) -> Dataset:
+def load(name: str, *, root: str | Path | None = None, path: str | Path | None = None, **options: object) -> Dataset:
     """A data set: its files summed, read, verified against its card, and standardised where the card says so.
 
+    What `convert` wrote is opened instead, by memory map, where nothing has changed since.
+
     Args:
-        name: a card's name (`mosi`), with a preset after a slash (`opinions/starved`), or the path of a card (`my/card.md`).
+        name: a card's name (`mosi`), with a preset or variant after a slash (`opinions/starved`, `mosi_mmsa/aligned`), or the path of a card
+            (`my/card.md`).
         root: where the data files lie (see `data_root`).
-        options: passed to the reader of the card's format; `opinions` takes `samples`, `seed` and its dials.
+        path: where the one file of a card lies, whatever it is called: `load("mosi_mmsa", path="/data/unaligned_50.pkl")`.
+        options: views of any data set (fields of `workbench.data.views.View`: modalities, align_to, drop, ...); all others are passed to the
+            reader of the card's format; `opinions` takes `samples`, `seed` and its dials.
 
     Raises:
         ConfigError: an unknown name, preset or option.
         MissingDataError: files are not on this machine; the error names the command that brings them.
         DataError: the data is not what the card says.
     """
-    card = find_card(name)
-    dataset, _ = read(name, root=root, **options)
-    scaled = [key for key, modality in card.modalities.items() if modality.standardise]
+    view, options = views.take_options(options)
+    request = _Request(str(name), root, path, options)
+    converted = native.find(request.card, request.folder, request.variant, request.options)
+    return views.apply(view, converted or _standardised(request))
+
+
+def read(name: str, *, root: str | Path | None = None, path: str | Path | None = None, **options: object) -> tuple[Dataset, list[str]]:
+    """A data set as on disk, before standardising, and what was verified; arguments and errors as for `load`, without views."""
+    return _Request(str(name), root, path, options).read()
+
+
+def convert(name: str, *, root: str | Path | None = None, path: str | Path | None = None, **options: object) -> native.Converted:
+    """Reads, verifies and standardises a data set once and keeps it in the workbench's own format; `load` opens that from then on.
+
+    Memory stays bounded where the reader reads in pieces, however large the files are. Arguments and errors as for `load`, without views.
+    """
+    request = _Request(str(name), root, path, options)
+    data = _standardised(request)
+    folder = native.folder_of(request.card, request.folder, request.variant, request.options)
+    return native.write(data, folder, request.card, request.folder, variant=request.variant)
+
+
+class _Request:
+    """What one call asks for, settled: card, folder, variant, reader and its options."""
+
+    def __init__(self, name: str, root: str | Path | None, path: str | Path | None, options: dict[str, object]) -> None:
+        self.name, self.card, self.folder = name, find_card(name), data_root(name, root=root)
+        self.reader, self.options = _reader(self.card, name, options)
+        self.variant = str(self.options.pop("variant", "")) if self.card.variants else ""
+        if path is not None:
+            self.card, self.folder = self.card.at(Path(path).expanduser(), self.variant), Path(path).expanduser().parent
+
+    def read(self) -> tuple[Dataset, list[str]]:
+        """The data set as on disk, and what was verified."""
+        sums = verify_files(self.card, self.folder, name=self.name, variant=self.variant)
+        chosen = {"variant": self.variant} if self.variant else {}
+        dataset = self.reader(self.card, self.folder, **chosen, **self.options)
+        notes = {"card": self.card.name, "card_sha256": self.card.sha256, "files": sums, "traps": list(self.card.traps), "options": self.options}
+        reading = [*dataset.notes.get("reading", []), *published_files(self.card, sums)]
+        dataset = replace(dataset, notes={**dataset.notes, **notes, **chosen, "reading": reading})
+        return dataset, verify(self.card, dataset)
+
+
+def _standardised(request: _Request) -> Dataset:
+    dataset, _ = request.read()
+    scaled = [name for name, modality in request.card.modalities.items() if modality.standardise and dataset.spec.modalities[name].kind != "tokens"]
     return replace(standardise(dataset, scaled), notes={**dataset.notes, "standardised": scaled})
 
 
-def read(name: str, *, root: str | Path | None = None, **options: object) -> tuple[Dataset, list[str]]:
-    """A data set as on disk, before standardising, and what was verified; arguments and errors as for `load`."""
-    name = str(name)
-    card, folder = find_card(name), data_root(name, root=root)
-    read_format, options = _reader(card, name, options)
-    sums = verify_files(card, folder, name=name)
-    dataset = read_format(card, folder, **options)
-    facts = verify(card, dataset)
-    notes = {"card": card.name, "card_sha256": card.sha256, "files": sums, "traps": list(card.traps), "options": options}
-    return replace(dataset, notes={**dataset.notes, **notes}), facts
+def _preset(name: str) -> str:
+    """What stands behind the slash of a name."""
+    return "" if name.endswith(".md") else name.partition("/")[2]
 
 
 def _reader(card: DataCard, name: str, options: dict[str, object]) -> tuple[Reader, dict[str, object]]:
     """The reader of the card's format, and its options with the preset of the name; unknown options are refused."""
-    read_format = reader(card)
-    preset = "" if name.endswith(".md") else name.partition("/")[2]
+    read_format, preset = reader(card), _preset(name)
     parameters = list(inspect.signature(read_format).parameters.values())[2:]
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
     known = [parameter.name for parameter in parameters if parameter.kind is not parameter.VAR_KEYWORD]
-    if preset:
+    if card.variants:
+        options = {**options, "variant": card.variant(preset or str(options.get("variant", "")))}
+    elif preset:
         if not takes_any and "preset" not in known:
             raise ConfigError(f'{card.name} has no presets, got "{preset}"', expected=card.name)
         options = {"preset": preset, **options}
     for option in options:
         if not takes_any and option not in known:
-            raise unknown("option", option, known) if known else ConfigError(f'{card.name} takes no options, got "{option}"')
+            known = [*known, *views.View.model_fields]
+            raise unknown("option", option, known)
     return read_format, options
 
 
@@ -98,6 +141,7 @@ __all__ = [
     "TaskSpec",
     "WorkbenchError",
     "available",
+    "convert",
     "data_root",
     "load",
     "read",

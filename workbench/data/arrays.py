@@ -11,7 +11,9 @@ from typing import Literal
 import numpy as np
 import torch
 
+from workbench.data import scratch
 from workbench.data.batch import UNKNOWN, Column, Dataset, Kind, ModalitySpec, Spec, Split, TaskSpec
+from workbench.data.targets import array_error, read_target
 from workbench.data.verify import first_repeated, verify_target, verify_values
 from workbench.errors import DataError, near, unknown
 
@@ -59,14 +61,42 @@ def standardise(dataset: Dataset, names: Iterable[str]) -> Dataset:
     """
     splits = dict(dataset.splits)
     for name in names:
-        train = dataset.splits["train"].columns[name].values.double()
-        mean, spread = train.mean(0), train.std(0, correction=0)
-        spread = torch.where(train.amax(0) > train.amin(0), spread, torch.inf)
+        mean, spread = _mean_and_spread(splits["train"].columns[name])
         for key, split in splits.items():
-            column = split.columns[name]
-            values = ((column.values.double() - mean) / spread).to(column.values.dtype)
-            splits[key] = replace(split, columns={**split.columns, name: Column(values, column.offsets)})
+            splits[key] = replace(split, columns={**split.columns, name: _scaled(split.columns[name], mean, spread)})
     return replace(dataset, splits=splits)
+
+
+def _mean_and_spread(column: Column) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and standard deviation of every feature over all steps that are there (float64), some steps at a time; infinite where it never changes."""
+    count = 0
+    first = column.values[0 if column.present is None else int(column.present.int().argmax())].double()
+    total, squares = torch.zeros_like(first), torch.zeros_like(first)
+    low, high = first.clone(), first.clone()
+    for start, piece in column.pieces():
+        if column.present is not None:
+            piece = piece[column.present[start : start + len(piece)]]
+            if not len(piece):
+                continue
+        count += len(piece)
+        # Sums of differences from the first step: exact where a feature is large and hardly changes.
+        moved = piece.double() - first
+        total += moved.sum(0)
+        squares += moved.square().sum(0)
+        low, high = torch.minimum(low, piece.amin(0).double()), torch.maximum(high, piece.amax(0).double())
+    count = max(1, count)
+    mean = total / count
+    spread = (squares / count - mean.square()).clamp_min(0).sqrt()
+    return first + mean, torch.where(high > low, spread, torch.inf)
+
+
+def _scaled(column: Column, mean: torch.Tensor, spread: torch.Tensor) -> Column:
+    """The column by a mean and spread for each feature."""
+    values, room = scratch.empty(tuple(column.values.shape), np.float32)
+    for start, piece in column.pieces():
+        values[start : start + len(piece)] = ((piece.double() - mean) / spread).numpy()
+        scratch.release(room)
+    return Column(torch.from_numpy(values), column.offsets, column.present, map=room)
 
 
 def dataset_from_arrays(
@@ -80,7 +110,7 @@ def dataset_from_arrays(
             `ids` (unique names) and `groups` (speaker or video of each sample). Samples are a list of sentences (become tokens by the
             training vocabulary), `samples feature` (vectors), `samples time feature` or a list of `time feature` (sequences), or
             `samples channel height width` (images). The order of the modalities is that of `train`.
-        task: what `target` holds; for classes their numbers or their names.
+        task: what `target` holds; for classes their numbers or their names; for labels `samples label` of 0 and 1, or a list of names a sample.
         rates: steps a second of sequences, where known [Hz].
 
     Raises:
@@ -113,11 +143,6 @@ def dataset_from_arrays(
     return dataset
 
 
-def _error(name: str, what: str, split: str, key: str = "", row: int | None = None, *, expected: str = "", do: str = "") -> DataError:
-    where = f"split {split}" + (f', key "{key}"' if key else "") + (f", row {row}" if row is not None else "")
-    return DataError(f"{name}: {what}", where=where, expected=expected, do=do)
-
-
 def _check_keys(name: str, splits: Mapping[str, Mapping[str, object]]) -> None:
     """Known splits, train and valid among them; the same modalities everywhere, and a target."""
     for split in splits:
@@ -129,11 +154,11 @@ def _check_keys(name: str, splits: Mapping[str, Mapping[str, object]]) -> None:
             raise DataError(f"{name}: the split {split} is missing", expected="train and valid, and test where there is one", do=do)
     modalities = [key for key in splits["train"] if key not in RESERVED]
     if not modalities:
-        raise _error(name, "there is no modality", "train", expected=f"one key or more beside {', '.join(RESERVED)}")
+        raise array_error(name, "there is no modality", "train", expected=f"one key or more beside {', '.join(RESERVED)}")
     for split, parts in splits.items():
         for key in (*modalities, "target"):
             if key not in parts:
-                raise _error(
+                raise array_error(
                     name,
                     f'the key "{key}" is missing.{near(key, set(parts) - set(modalities))}',
                     split,
@@ -142,7 +167,7 @@ def _check_keys(name: str, splits: Mapping[str, Mapping[str, object]]) -> None:
                 )
         for key in parts:
             if key not in modalities and key not in RESERVED:
-                raise _error(
+                raise array_error(
                     name, f'the key "{key}" is not in train.{near(key, modalities)}', split, key, expected=", ".join((*modalities, *RESERVED))
                 )
 
@@ -151,19 +176,19 @@ def _samples(name: str, split: str, key: str, given: object) -> tuple[Kind, Samp
     """The kind that the given samples have, and the samples as float32 arrays or sentences."""
     rows = given if isinstance(given, list | tuple) else np.asarray(given)
     if (isinstance(rows, np.ndarray) and rows.ndim == 0) or len(rows) == 0:
-        raise _error(name, f"{key} has no samples", split, key, expected="one sample or more")
+        raise array_error(name, f"{key} has no samples", split, key, expected="one sample or more")
     is_text = [isinstance(row, str) for row in rows]
     if all(is_text):
         return "tokens", [str(row) for row in rows]
     if any(is_text):
         row = is_text.index(not is_text[0])
-        raise _error(name, f"{key} has sentences and numbers", split, key, row, expected="a sentence in every row, or numbers in every row")
+        raise array_error(name, f"{key} has sentences and numbers", split, key, row, expected="a sentence in every row, or numbers in every row")
     if isinstance(rows, np.ndarray) and rows.dtype != object:
         return _kind(name, split, key, _numbers(name, split, key, rows, None))
     arrays = [_numbers(name, split, key, row, i) for i, row in enumerate(rows)]
     for i, array in enumerate(arrays):
         if array.ndim != arrays[0].ndim or array.shape[1:] != arrays[0].shape[1:] or (array.ndim != 2 and array.shape != arrays[0].shape):
-            raise _error(
+            raise array_error(
                 name,
                 f"{key} is {list(array.shape)} here and {list(arrays[0].shape)} in row 0",
                 split,
@@ -175,7 +200,7 @@ def _samples(name: str, split: str, key: str, given: object) -> tuple[Kind, Samp
         return _kind(name, split, key, np.stack(arrays))
     for i, array in enumerate(arrays):
         if not len(array):
-            raise _error(name, f"{key} has a sample without a step", split, key, i, expected="one step or more a sample")
+            raise array_error(name, f"{key} has a sample without a step", split, key, i, expected="one step or more a sample")
     return "sequence", arrays
 
 
@@ -184,9 +209,9 @@ def _numbers(name: str, split: str, key: str, given: object, row: int | None) ->
     try:
         array = np.asarray(given)
     except ValueError:
-        raise _error(name, f"{key} has rows of unequal length", split, key, row, expected="numbers in a regular array") from None
+        raise array_error(name, f"{key} has rows of unequal length", split, key, row, expected="numbers in a regular array") from None
     if array.dtype.kind not in "fiub":
-        raise _error(name, f"{key} holds {array.dtype}, not numbers", split, key, row, expected="float32, or sentences")
+        raise array_error(name, f"{key} holds {array.dtype}, not numbers", split, key, row, expected="float32, or sentences")
     with np.errstate(over="ignore"):  # What float32 cannot hold becomes infinite, and is then refused with its row.
         return array.astype(np.float32)
 
@@ -195,14 +220,14 @@ def _kind(name: str, split: str, key: str, rows: np.ndarray) -> tuple[Kind, np.n
     kinds: dict[int, Kind] = {2: "vector", 3: "sequence", 4: "image"}
     if rows.ndim not in kinds or 0 in rows.shape:
         expected = "samples x feature, samples x time x feature, samples x channel x height x width, or a list of time x feature"
-        raise _error(name, f"{key} has the shape {list(rows.shape)}", split, key, expected=expected)
+        raise array_error(name, f"{key} has the shape {list(rows.shape)}", split, key, expected=expected)
     return kinds[rows.ndim], rows
 
 
 def _one_kind(name: str, key: str, kinds: Mapping[str, Kind]) -> Kind:
     for split, kind in kinds.items():
         if kind != kinds["train"]:
-            raise _error(name, f"{key} is of kind {kind} here and {kinds['train']} in train", split, key, expected=kinds["train"])
+            raise array_error(name, f"{key} is of kind {kind} here and {kinds['train']} in train", split, key, expected=kinds["train"])
     return kinds["train"]
 
 
@@ -213,44 +238,16 @@ def _column(rows: Samples, kind: Kind) -> Column:
 def _split(dataset: Dataset, split: str, columns: dict[str, Column], parts: Mapping[str, object], texts: list[str] | None) -> Split:
     """One checked split."""
     name, task = dataset.name, dataset.spec.task
-    target = _target(name, split, parts["target"], task)
+    target = read_target(name, split, parts["target"], task)
     n = len(target)
     ids = _names(name, split, "ids", parts.get("ids"), n) or [f"{split}_{i}" for i in range(n)]
     made = Split(split, columns, target, ids, _names(name, split, "groups", parts.get("groups"), n), texts)
     for key, column in columns.items():
         if len(column) != n:
-            raise _error(name, f"{key} has {len(column)} samples, target has {n}", split, key, expected=f"{n} samples")
+            raise array_error(name, f"{key} has {len(column)} samples, target has {n}", split, key, expected=f"{n} samples")
         verify_values(name, made, key, column, dataset.spec.modalities[key], do="every split needs the features of train")
     verify_target(name, made, dataset)
     return made
-
-
-def _target(name: str, split: str, given: object, task: TaskSpec) -> torch.Tensor:
-    """The labels: float for regression; for classes their numbers, also where names were given."""
-    array = np.asarray(given)
-    if array.ndim == 2 and array.shape[1] == 1:
-        array = array[:, 0]
-    if array.ndim != 1 or not len(array):
-        raise _error(name, f"target has the shape {list(array.shape)}", split, "target", expected="one label a sample")
-    if task.kind == "multiclass" and array.dtype.kind in "UO":
-        number = {label: i for i, label in enumerate(task.classes)}
-        for row, label in enumerate(array):
-            if label not in number:
-                what = f'unknown label "{label}".{near(str(label), task.classes)}'
-                raise _error(name, what, split, "target", row, expected=f"one of {', '.join(task.classes)}")
-        return torch.tensor([number[label] for label in array])
-    if array.dtype.kind not in "fiub":
-        raise _error(
-            name, f"target holds {array.dtype}", split, "target", expected="numbers" if task.kind == "regression" else "class numbers or names"
-        )
-    if task.kind == "regression":
-        with np.errstate(over="ignore"):
-            return torch.from_numpy(array.astype(np.float32))
-    broken = ~np.isfinite(array) | (array != np.round(array))
-    if broken.any():
-        row = int(broken.argmax())
-        raise _error(name, f"the label {array[row]} is no class number", split, "target", row, expected=f"0 to {len(task.classes) - 1}")
-    return torch.from_numpy(array.astype(np.int64))
 
 
 def _names(name: str, split: str, key: Literal["ids", "groups"], given: object, n: int) -> list[str] | None:
@@ -258,7 +255,7 @@ def _names(name: str, split: str, key: Literal["ids", "groups"], given: object, 
         return None
     names = [str(item) for item in given]
     if len(names) != n:
-        raise _error(name, f"{key} has {len(names)} samples, target has {n}", split, key, expected=f"{n} samples")
+        raise array_error(name, f"{key} has {len(names)} samples, target has {n}", split, key, expected=f"{n} samples")
     return names
 
 

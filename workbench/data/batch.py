@@ -6,7 +6,9 @@ A split stores each modality as Arrow stores lists: all time steps of all sample
 where each sample begins (`offsets`). A batch is padded only to its own longest sample.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -14,6 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from workbench.data.column import Column, Modality
+from workbench.data.scratch import main_memory
 from workbench.errors import ConfigError, DataError, SealedError, unknown
 
 Kind = Literal["vector", "sequence", "tokens", "image"]
@@ -27,20 +31,22 @@ class TaskSpec:
     """What is to be predicted.
 
     Args:
-        kind: `regression` (one number in `low`..`high`) or `multiclass` (one of `classes`).
+        kind: `regression` (one number in `low`..`high`), `multiclass` (one of `classes`) or `multilabel` (any of `classes`).
         low, high: range of the label, in its own unit (regression).
-        classes: class names in the order of their integer labels (multiclass).
+        classes: names in the order of their integer labels (multiclass) or of the columns of 0 and 1 (multilabel).
+        headline: the metric that tables show first; empty: the usual one of the task (see `workbench.tasks`).
     """
 
-    kind: Literal["regression", "multiclass"]
+    kind: Literal["regression", "multiclass", "multilabel"]
     low: float = -3.0
     high: float = 3.0
     classes: tuple[str, ...] = ()
+    headline: str = ""
 
     @property
     def outputs(self) -> int:
         """How many numbers the head gives for one sample."""
-        return len(self.classes) if self.kind == "multiclass" else 1
+        return 1 if self.kind == "regression" else len(self.classes)
 
 
 @dataclass(frozen=True)
@@ -75,25 +81,12 @@ class Spec:
 
 
 @dataclass(frozen=True)
-class Modality:
-    """One modality of a batch.
-
-    Args:
-        values: `batch time feature` (float), `batch time` (token ids) or `batch channel height width` (images).
-        mask: `batch time` (bool), True where a step is real.
-    """
-
-    values: Tensor
-    mask: Tensor
-
-
-@dataclass(frozen=True)
 class Batch:
     """Some samples of a split, on one device.
 
     Args:
         modalities: name to `Modality`.
-        target: `batch` (float for regression, int64 class for multiclass).
+        target: `batch` (float for regression, int64 class for multiclass) or `batch label` (float 0 and 1, multilabel).
         index: `batch`, the row number of each sample in its split.
     """
 
@@ -111,77 +104,13 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Column:
-    """One modality of a split, ragged.
-
-    Args:
-        values: `steps feature`, `steps` (token ids) or `steps channel height width`.
-        offsets: `samples + 1` (int64, on the CPU): sample i is `values[offsets[i]:offsets[i + 1]]`.
-    """
-
-    values: Tensor
-    offsets: Tensor
-
-    @classmethod
-    def from_list(cls, samples: Sequence[np.ndarray]) -> "Column":
-        """Joins one array a sample (`time feature` or `time`) into a ragged column."""
-        lengths = torch.tensor([len(sample) for sample in samples], dtype=torch.int64)
-        offsets = torch.cat([torch.zeros(1, dtype=torch.int64), lengths.cumsum(0)])
-        return cls(torch.from_numpy(np.ascontiguousarray(np.concatenate(list(samples)))), offsets)
-
-    @classmethod
-    def from_rows(cls, rows: np.ndarray) -> "Column":
-        """One step a sample: `samples feature` vectors, or `samples channel height width` images."""
-        return cls(torch.from_numpy(np.ascontiguousarray(rows)), torch.arange(len(rows) + 1))
-
-    def __len__(self) -> int:
-        return len(self.offsets) - 1
-
-    def __getitem__(self, row: int) -> Tensor:
-        """The real steps of one sample."""
-        return self.values[self.offsets[row] : self.offsets[row + 1]]
-
-    @property
-    def lengths(self) -> Tensor:
-        """Steps of each sample, on the CPU."""
-        return self.offsets.diff()
-
-    def to(self, device: torch.device | str) -> "Column":
-        """The same column with its values on a device; the offsets stay on the CPU, where batches are planned."""
-        return Column(self.values.to(device), self.offsets)
-
-    def take(self, rows: Tensor) -> "Column":
-        """The column of some rows, in their order."""
-        lengths = self.lengths[rows]
-        offsets = torch.cat([torch.zeros(1, dtype=torch.int64), lengths.cumsum(0)])
-        steps = torch.arange(int(offsets[-1])) + (self.offsets[rows] - offsets[:-1]).repeat_interleave(lengths)
-        return Column(self.values[steps.to(self.values.device)], offsets)
-
-    def pad(self, rows: Tensor) -> Modality:
-        """The rows (int64, on the CPU) as one padded `Modality`, zeros behind the real steps."""
-        device, images = self.values.device, self.values.dim() == 4
-        lengths = self.lengths[rows]
-        longest = max(1, int(lengths.max()))
-        if int(lengths.min()) == longest == 1:
-            values = self.values[self.offsets[rows].to(device, non_blocking=True)]
-            mask = torch.ones(len(rows), 1, dtype=torch.bool, device=device)
-            return Modality(values if images else values.unsqueeze(1), mask)
-        steps = torch.arange(longest)
-        mask = steps < lengths[:, None]
-        position = (self.offsets[rows][:, None] + steps).where(mask, torch.zeros((), dtype=torch.int64))
-        mask, position = mask.to(device, non_blocking=True), position.to(device, non_blocking=True)
-        values = self.values[position]
-        return Modality(values.masked_fill_(~mask if values.dim() == 2 else ~mask[..., None], 0), mask)
-
-
-@dataclass(frozen=True)
 class Split:
     """The samples of one split.
 
     Args:
         name: `train`, `valid` or `test`.
         columns: modality name to `Column`, in the card's order.
-        target: `samples`, float (regression) or int64 (multiclass).
+        target: `samples`, float (regression) or int64 (multiclass); `samples label`, float 0 and 1 (multilabel).
         ids: one unique name a sample.
         groups: video or speaker of each sample, where known (grouped cross-validation needs it).
         texts: the sentence of each sample, where there is text.
@@ -201,9 +130,21 @@ class Split:
     def __len__(self) -> int:
         return len(self.target)
 
-    def to(self, device: torch.device | str) -> "Split":
-        """The split resident on a device."""
-        return replace(self, columns={name: column.to(device) for name, column in self.columns.items()}, target=self.target.to(device))
+    @property
+    def bytes(self) -> int:
+        """Size of all values [bytes]."""
+        return sum(column.bytes for column in self.columns.values())
+
+    @property
+    def is_streamed(self) -> bool:
+        """True where values stay on another device than the batches, or in a file that the system cannot keep in memory."""
+        in_files = sum(column.bytes for column in self.columns.values() if column.is_mapped)
+        return in_files > main_memory() / 2 or any(column.values.device != self.target.device for column in self.columns.values())
+
+    def to(self, device: torch.device | str, *, is_resident: bool = True) -> "Split":
+        """The split on a device; where it is not resident, its values stay where they are and each batch is moved."""
+        columns = {name: column.to(device) for name, column in self.columns.items()} if is_resident else self.columns
+        return replace(self, columns=columns, target=self.target.to(device))
 
     def take(self, rows: Sequence[int] | Tensor) -> "Split":
         """Some rows of the split, in the order given (row numbers; a boolean mask takes its true rows)."""
@@ -225,7 +166,11 @@ class Split:
         """The rows (int64, on the CPU) as a padded batch on the split's device."""
         device = self.target.device
         index = rows.to(device, non_blocking=True)
-        return Batch({name: column.pad(rows) for name, column in self.columns.items()}, self.target[index], index)
+        return Batch({name: column.pad(rows).to(device) for name, column in self.columns.items()}, self.target[index], index)
+
+    def serve(self, rows: Iterable[Tensor]) -> Iterator[Batch]:
+        """The batch of each of some row lists, in their order; of a streamed split the next ones are made while one is in use."""
+        return ahead(self.batch, rows) if self.is_streamed else map(self.batch, rows)
 
     def batches(self, size: int, *, seed: int | None = None, is_bucketed: bool = True) -> Iterator[Batch]:
         """All samples once, `size` at a time; the last batch may be smaller.
@@ -236,13 +181,32 @@ class Split:
             is_bucketed: cut the shuffled samples into pools of 16 batches, sort each pool by total length, shuffle
                 the batches: less padding, and epochs stay random. Has no effect without a seed.
         """
-        for rows in batch_rows(self.total_lengths, size, seed=seed, is_bucketed=is_bucketed):
-            yield self.batch(rows)
+        return self.serve(batch_rows(self.total_lengths, size, seed=seed, is_bucketed=is_bucketed))
 
     @property
     def total_lengths(self) -> Tensor:
         """Steps of all modalities together, one number a sample."""
         return sum(column.lengths for column in self.columns.values())
+
+
+AHEAD = 3
+"""Batches of a streamed split that are made before they are asked for."""
+
+
+def ahead(make: Callable[[Tensor], Batch], rows: Iterable[Tensor]) -> Iterator[Batch]:
+    """`map(make, rows)`, a few results ahead in another thread; an exception comes where its batch would have come."""
+    waiting: deque[Future[Batch]] = deque()
+    with ThreadPoolExecutor(1, thread_name_prefix="batches") as thread:
+        try:
+            for part in rows:
+                waiting.append(thread.submit(make, part))
+                if len(waiting) > AHEAD:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
 
 
 POOL = 16
@@ -325,8 +289,10 @@ class Dataset:
         return replace(self, splits={**self.splits, "train": train.take(rows)})
 
     def to(self, device: torch.device | str) -> "Dataset":
-        """The data resident on a device."""
-        return replace(self, splits={name: split.to(device) for name, split in self.splits.items()})
+        """The data on a device: resident where half of its free memory holds it, else each batch is moved when it is asked for."""
+        device = torch.device(device)
+        fits = device.type != "cuda" or sum(split.bytes for split in self.splits.values()) <= torch.cuda.mem_get_info(device)[0] / 2
+        return replace(self, splits={name: split.to(device, is_resident=fits) for name, split in self.splits.items()})
 
     def replace_modality(self, name: str, spec: ModalitySpec, columns: Mapping[str, Column]) -> "Dataset":
         """The same data with one modality in another form (other features, other tokens); `columns` by split."""

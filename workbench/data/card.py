@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError,
 
 from workbench.data.batch import Kind, TaskSpec
 from workbench.data.head import Lines, line_of, read_head
-from workbench.errors import DataError, near, unknown
+from workbench.errors import ConfigError, DataError, near, unknown
 
 CARDS = Path(__file__).parents[2] / "data_cards"
 """The cards that come with the workbench; `WORKBENCH_CARDS` names further folders, searched first."""
@@ -25,35 +25,38 @@ class _Head(BaseModel):
 
 
 class TaskCard(_Head):
-    """What is to be predicted: a number in `range`, or one of `classes`."""
+    """What is to be predicted: a number in `range`, one of `classes`, or any of them (multilabel); `headline` is the metric that is shown first."""
 
-    kind: Literal["regression", "multiclass"]
+    kind: Literal["regression", "multiclass", "multilabel"]
     range: tuple[float, float] | None = None
     classes: list[str] = []
     unit: str = ""
+    headline: str = ""
 
     @model_validator(mode="after")
     def _is_complete(self) -> "TaskCard":
         if self.kind == "regression" and (self.range is None or not self.range[0] < self.range[1] or self.classes):
             raise ValueError("regression needs `range: [low, high]` with low < high, and no `classes:`")
-        if self.kind == "multiclass" and (len(set(self.classes)) < 2 or len(set(self.classes)) < len(self.classes) or self.range):
-            raise ValueError("multiclass needs `classes:` (two or more different names in the order of their labels), and no `range:`")
+        if self.kind != "regression" and (len(set(self.classes)) < 2 or len(set(self.classes)) < len(self.classes) or self.range):
+            raise ValueError(f"{self.kind} needs `classes:` (two or more different names in the order of their labels), and no `range:`")
         return self
 
     def spec(self) -> TaskSpec:
         """The task as a builder sees it."""
         low, high = self.range or (0.0, float(len(self.classes) - 1))
-        return TaskSpec(self.kind, low, high, tuple(self.classes))
+        return TaskSpec(self.kind, low, high, tuple(self.classes), self.headline)
 
 
 class ModalityCard(_Head):
     """One modality.
 
     `size` is the number of features of a step (tokens: of the vocabulary; images: of channels), null where it is not fixed;
-    `rate` is in steps a second; `standardise` asks for training mean 0 and standard deviation 1 of every feature.
+    `rate` is in steps a second; `standardise` asks for training mean 0 and standard deviation 1 of every feature; `also` names kinds that an option
+    of the reader gives instead (then size, shape and rate are the reader's).
     """
 
     kind: Kind
+    also: list[Kind] = []
     size: int | None = Field(ge=1)
     shape: list[int] = []
     rate: float | None = Field(default=None, gt=0)
@@ -70,9 +73,16 @@ class ModalityCard(_Head):
 
 
 class SourceCard(_Head):
-    """One file: its place below the data root (and below a mirror), where it comes from, and its sum."""
+    """One file: its place below the data root (and below a mirror), where it comes from, and its sum.
+
+    `role` says which file it is to the reader; `variant` that only this variant of the data set has it; `published_sha256` are sums, or their
+    beginnings, that the makers published: a file with another sum is read, and `data check` says so.
+    """
 
     path: str
+    role: str = ""
+    variant: str = ""
+    published_sha256: list[Annotated[str, Field(pattern=r"^[0-9a-f]{6,64}$")]] = []
     url: str | None = Field(default=None, pattern=r"^https?://")
     sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
     bytes: int | None = Field(default=None, ge=0)
@@ -90,6 +100,13 @@ class SourceCard(_Head):
         if self.url and not self.sha256:
             raise ValueError("a file that is downloaded needs its `sha256:`")
         return self
+
+
+class SourceList(_Head):
+    """Many files at once: a file beside the card with a line `sha256  path` for each; `url` is the folder that they come from."""
+
+    file: str = Field(pattern=r"^[\w.-]+$")
+    url: str = Field(pattern=r"^https?://.*/$")
 
 
 class PublishedRow(_Head):
@@ -112,7 +129,10 @@ class DataCard(_Head):
     modalities: dict[str, ModalityCard] = Field(min_length=1)
     splits: dict[SplitName, Annotated[int, Field(ge=1)] | None]
     format: str
+    variants: list[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]] = []
     sources: list[SourceCard] = []
+    source_list: SourceList | None = None
+    obtain: str = ""
     folds: dict[SplitName, list[str]] = {}
     licence: str = Field(min_length=1)
     citation: str = Field(min_length=1)
@@ -132,6 +152,9 @@ class DataCard(_Head):
         twice = sorted({group for group in groups if groups.count(group) > 1})
         if twice:
             raise ValueError(f"`folds:` names {twice[0]} twice: a video or speaker belongs to one split")
+        strange = sorted({source.variant for source in self.sources} - {"", *self.variants})
+        if strange:
+            raise ValueError(f"a source names the variant {strange[0]}, which is not among `variants:`")
         return self
 
     @property
@@ -152,6 +175,58 @@ class DataCard(_Head):
     def place(self, *field: str | int) -> str:
         """Where in the card a field stands: `data_cards/mosi.md line 14`."""
         return _place(self._path, self._lines, field)
+
+    def variant(self, wanted: str = "") -> str:
+        """The variant of that name; the first one where none is named; empty where the data set has none.
+
+        Raises:
+            ConfigError: there is no such variant.
+        """
+        if not wanted:
+            return self.variants[0] if self.variants else ""
+        if wanted not in self.variants:
+            raise (
+                unknown("variant", wanted, self.variants)
+                if self.variants
+                else ConfigError(f'{self.name} has no presets, got "{wanted}"', expected=self.name)
+            )
+        return wanted
+
+    @property
+    def can_fetch(self) -> bool:
+        """True where every file of the card has an address."""
+        return all(source.url for source in self.sources)
+
+    def files(self, variant: str = "") -> list[SourceCard]:
+        """The files of a variant (of the first one, where none is named)."""
+        return [source for source in self.sources if source.variant in ("", self.variant(variant))]
+
+    def file(self, root: Path, role: str = "", *, variant: str = "") -> Path:
+        """Where the file of a role lies.
+
+        Raises:
+            DataError: no source of the card has the role.
+        """
+        for source in self.files(variant):
+            if source.role == role:
+                return root / source.path
+        raise DataError(f"{self.name}: no source has the role {role}", where=self.place("sources"), expected=f"an entry with `role: {role}`")
+
+    def at(self, path: Path, variant: str = "") -> "DataCard":
+        """The card with its one file (of a variant) somewhere else: `path`; sums that the card gives still hold.
+
+        Raises:
+            ConfigError: the card has no file, or several.
+        """
+        files = self.files(variant)
+        if len(files) != 1:
+            listed = ", ".join(source.path for source in files[:4]) or "none"
+            raise ConfigError(
+                f"path= replaces the one file of a card; {self.name} has {len(files)}", where=listed, do="use root=, and these paths below it"
+            )
+        moved = self.model_copy(update={"sources": [files[0].model_copy(update={"path": path.name})]})
+        moved._path, moved._sha256, moved._prose, moved._lines = self._path, self._sha256, self._prose, self._lines
+        return moved
 
     def published_rows(self) -> list[dict[str, str | float | bool]]:
         """The published results, one row a method and metric, with `is_comparable` (nothing differs)."""
@@ -175,8 +250,29 @@ class DataCard(_Head):
             card = cls.model_validate(head)
         except ValidationError as error:
             raise _field_error(path, lines, error) from None
+        if card.source_list is not None:
+            card = card.model_copy(update={"sources": [*card.sources, *_listed(card.source_list, path, lines)]})
         card._path, card._sha256, card._prose, card._lines = path, digest, prose, lines
         return card
+
+
+def _listed(listed: SourceList, path: Path, lines: Lines) -> list[SourceCard]:
+    """The sources of a list of sums."""
+    file = path.parent / listed.file
+    try:
+        rows = [line.split(maxsplit=1) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"the list of files {listed.file} cannot be read: {error}", where=_place(path, lines, ("source_list", "file"))) from None
+    sources = []
+    for i, row in enumerate(rows):
+        try:
+            digest, name = row
+            sources.append(SourceCard(path=name, sha256=digest, url=listed.url + PurePosixPath(name).name))
+        except (ValueError, ValidationError):
+            raise DataError(
+                f"{listed.file}: this line is no sum and path", where=f"{file} line {i + 1}", expected="sha256, two spaces, path"
+            ) from None
+    return sources
 
 
 def folders() -> list[Path]:

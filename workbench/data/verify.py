@@ -6,14 +6,14 @@ from pathlib import Path
 
 import torch
 
-from workbench.data.batch import Column, Dataset, ModalitySpec, Split
+from workbench.data.batch import Column, Dataset, ModalitySpec, Split, TaskSpec
 from workbench.data.card import DataCard, SourceCard
 from workbench.errors import DataError, MissingDataError
 
 
-def missing_files(card: DataCard, root: Path) -> list[str]:
+def missing_files(card: DataCard, root: Path, *, variant: str = "") -> list[str]:
     """Paths of the card's files that are not below the root, or do not have the card's size (no sum is computed: cheap)."""
-    return [source.path for source in card.sources if not _is_there(source, root)]
+    return [source.path for source in card.files(variant) if not _is_there(source, root)]
 
 
 def _is_there(source: SourceCard, root: Path) -> bool:
@@ -30,22 +30,29 @@ def file_sum(path: Path) -> str:
     return digest.hexdigest()
 
 
-def verify_files(card: DataCard, root: Path, *, name: str = "") -> dict[str, str]:
-    """The sha256 of each file of the card.
+def verify_files(card: DataCard, root: Path, *, name: str = "", variant: str = "") -> dict[str, str]:
+    """The sha256 of each file of the card (of one of its variants).
 
     Raises:
         MissingDataError: some files are not below the root; the error lists them and the command that brings them.
         DataError: a file has another size or sum than the card says.
     """
-    absent = [source.path for source in card.sources if not (root / source.path).is_file()]
+    files = card.files(variant)
+    absent = [source.path for source in files if not (root / source.path).is_file()]
     call = name or card.name
     if absent:
-        can_fetch = all(source.url for source in card.sources)
-        do = f"workbench data fetch {call}" if can_fetch else f"put the file there, or correct `path:` in {card.place('sources')}"
+        can_fetch = all(source.url for source in files)
+        by_hand = card.obtain or f"put the file there, or correct `path:` in {card.place('sources')}"
         listed = ", ".join(absent[:8]) + (f" and {len(absent) - 8} more" if len(absent) > 8 else "")
-        raise MissingDataError(f"{card.name}: {len(absent)} of {len(card.sources)} files are not on this machine", where=f"{root}: {listed}", do=do)
+        raise MissingDataError(
+            f"{card.name}: {len(absent)} of {len(files)} files are not on this machine",
+            where=f"{root}: {listed}",
+            do=f"workbench data fetch {call}" if can_fetch else by_hand,
+        )
     sums = {}
     for i, source in enumerate(card.sources):
+        if source not in files:
+            continue
         path = root / source.path
         sums[source.path] = digest = file_sum(path)
         size = path.stat().st_size
@@ -126,6 +133,8 @@ def _verify_modalities(card: DataCard, dataset: Dataset) -> None:
             raise _differs(card, f"the modalities come as {', '.join(split.columns)}", ", ".join(card.modalities), "modalities", where=where)
     for name, modality in card.modalities.items():
         spec = dataset.spec.modalities[name]
+        if spec.kind in modality.also:
+            continue
         if spec.kind != modality.kind:
             raise _differs(card, f"{name} is of kind {spec.kind}", modality.kind, "modalities", name, "kind")
         if modality.size is not None and spec.size != modality.size:
@@ -170,28 +179,33 @@ def verify_values(owner: str, split: Split, name: str, column: Column, spec: Mod
             f"{owner}: {name} has a sample without a step", where=f"{where}, {_row(split, int(empty[0]))}", expected="one step or more a sample"
         )
     values = column.values
-    if spec.kind == "tokens":
-        wrong = (values < 0) | (values >= spec.size)
-        what, expected = "token id {} is in no vocabulary", f"0 to {spec.size - 1}"
-    else:
+    if spec.kind != "tokens":
         width = values.shape[1]
         if width != spec.size or (spec.shape and tuple(values.shape[1:]) != spec.shape):
             shape = list(spec.shape) if spec.shape else [spec.size]
             raise DataError(f"{owner}: {name} is {list(values.shape[1:])} a step", where=f"{where}, first at row 0", expected=f"{shape}", do=do)
-        wrong = ~torch.isfinite(values.flatten(1))
-        what, expected = "a value is {}", "finite numbers"
-    if bool(wrong.any()):
-        at = wrong.nonzero()[0].tolist()
+    at = _first_wrong(column, spec)
+    if at is not None:
         row = int(torch.searchsorted(column.offsets, at[0], right=True)) - 1
         step = f", step {at[0] - int(column.offsets[row])}" if spec.kind in ("sequence", "tokens") else ""
         feature = f", column {at[1]}" if len(at) > 1 else ""
-        value = (values if spec.kind == "tokens" else values.flatten(1))[tuple(at)].item()
-        raise DataError(
-            f"{owner}: {name}: {what.format(value)}",
-            where=f"{where}, {_row(split, row)}{step}{feature}",
-            expected=expected,
-            do=do if spec.kind == "tokens" else "",
+        value = (values[at[0]] if spec.kind == "tokens" else values[at[0]].flatten()[at[1]]).item()
+        what, expected = (
+            (f"token id {value} is in no vocabulary", f"0 to {spec.size - 1}") if spec.kind == "tokens" else (f"a value is {value}", "finite numbers")
         )
+        raise DataError(
+            f"{owner}: {name}: {what}", where=f"{where}, {_row(split, row)}{step}{feature}", expected=expected, do=do if spec.kind == "tokens" else ""
+        )
+
+
+def _first_wrong(column: Column, spec: ModalitySpec) -> list[int] | None:
+    """Step and feature of the first value that cannot be: not finite, or an id outside the vocabulary."""
+    for start, piece in column.pieces():
+        wrong = (piece < 0) | (piece >= spec.size) if spec.kind == "tokens" else ~torch.isfinite(piece.flatten(1))
+        if bool(wrong.any()):
+            first, *feature = wrong.nonzero()[0].tolist()
+            return [start + first, *feature]
+    return None
 
 
 def _row(split: Split, row: int) -> str:
@@ -199,8 +213,11 @@ def _row(split: Split, row: int) -> str:
 
 
 def verify_target(owner: str, split: Split, dataset: Dataset, *, do: str = "") -> None:
-    """Every label is a finite number in the task's range, or the number of a class."""
+    """Every label is a finite number in the task's range, the number of a class, or a row of 0 and 1."""
     task, target = dataset.spec.task, split.target
+    if task.kind == "multilabel":
+        _verify_labels(owner, split, task, do=do)
+        return
     if task.kind == "regression":
         wrong = ~((target >= task.low) & (target <= task.high))
         expected = f"a number in {task.low:g} to {task.high:g}"
@@ -213,15 +230,28 @@ def verify_target(owner: str, split: Split, dataset: Dataset, *, do: str = "") -
         raise DataError(f"{owner}: {what}", where=f"split {split.name}, {_row(split, row)}, target", expected=expected, do=do)
 
 
+def _verify_labels(owner: str, split: Split, task: TaskSpec, *, do: str) -> None:
+    """Every label of a multilabel task is 0 or 1."""
+    target, expected = split.target, f"one 0 or 1 for each of {', '.join(task.classes)}"
+    if target.dim() != 2 or target.shape[1] != len(task.classes):
+        raise DataError(f"{owner}: the target is {list(target.shape)}", where=f"split {split.name}, target", expected=expected, do=do)
+    wrong = (target != 0) & (target != 1)
+    if bool(wrong.any()):
+        row, label = wrong.nonzero()[0].tolist()
+        what = f"the label {task.classes[label]} is {target[row, label].item():g}"
+        raise DataError(f"{owner}: {what}", where=f"split {split.name}, {_row(split, row)}, target", expected=expected, do=do)
+
+
 def _verify_groups(card: DataCard, split: Split) -> None:
     fold = card.folds.get(split.name)
     if fold is None:
         return
-    differing = sorted(set(split.groups or ()) ^ set(fold))
-    if differing:
-        is_extra = differing[0] not in fold
-        what = f"{differing[0]} is {'in' if is_extra else 'not in'} the split {split.name}"
-        raise _differs(card, what, "otherwise", "folds", split.name, where=f"split {split.name}, groups")
+    wrong = sorted(set(split.groups or ()) - set(fold))
+    if wrong:
+        raise _differs(card, f"{wrong[0]} is in the split {split.name}", "otherwise", "folds", split.name, where=f"split {split.name}, groups")
+    # A copy that lacks a video is said, not refused: where the card knows the counts, they refuse it.
+    if split.groups is None:
+        raise _differs(card, f"the videos or speakers of the split {split.name} are not known", "folds", "folds", split.name)
 
 
 def _facts(card: DataCard, dataset: Dataset) -> list[str]:
@@ -229,10 +259,24 @@ def _facts(card: DataCard, dataset: Dataset) -> list[str]:
     facts += [f"{name}: {spec.kind}, size {spec.size}, finite everywhere" for name, spec in dataset.spec.modalities.items() if spec.kind != "tokens"]
     facts += [f"{name}: tokens of {spec.size} words" for name, spec in dataset.spec.modalities.items() if spec.kind == "tokens"]
     task = card.task
-    facts.append(f"labels in {task.range[0]:g} to {task.range[1]:g}" if task.range else f"labels: one of {', '.join(task.classes)}")
+    which = "any" if task.kind == "multilabel" else "one"
+    facts.append(f"labels in {task.range[0]:g} to {task.range[1]:g}" if task.range else f"labels: {which} of {', '.join(task.classes)}")
     if card.folds:
-        facts.append("each video or speaker is in the split that the card says")
-    summed = sum(source.sha256 is not None for source in card.sources)
-    if card.sources:
-        facts.append(f"{summed} of {len(card.sources)} files have the sha256 of the card" if summed else "the card gives no sums for its files")
+        absent = sum(len(set(fold) - set(dataset.splits[name].groups or ())) for name, fold in card.folds.items() if name in dataset.splits)
+        facts.append("each video or speaker is in the split that the card says" + (f"; {absent} of the card's are not in the data" if absent else ""))
+    sums = dataset.notes.get("files", {})
+    files = [source for source in card.sources if source.path in sums] or card.sources
+    summed = sum(source.sha256 is not None for source in files)
+    if files:
+        facts.append(f"{summed} of {len(files)} files have the sha256 of the card" if summed else "the card gives no sums for its files")
     return facts
+
+
+def published_files(card: DataCard, sums: dict[str, str]) -> list[str]:
+    """One sentence for each file whose makers published a sum: is it that file, or another copy?"""
+    said = []
+    for source in card.sources:
+        if source.published_sha256 and source.path in sums:
+            is_known = any(sums[source.path].startswith(known) for known in source.published_sha256)
+            said.append(f"{source.path} is {'the published file' if is_known else 'another copy than the published file: its sha256 differs'}")
+    return said

@@ -8,7 +8,8 @@ from typing import Any
 
 from workbench.report.headline import headline
 
-HOMES = {"run_report": "run", "ReportResult": "run", "REPORTS": "catalogue", "notebook_folder": "catalogue", "PageRecord": "record"}
+HOMES = {"run_report": "run", "ReportResult": "run", "PageRecord": "record"}
+HOMES |= dict.fromkeys(("REPORTS", "Page", "notebook_folder"), "catalogue")
 __all__ = ["headline", *sorted(HOMES)]
 
 

@@ -29,9 +29,14 @@ def title_of(notebook: Any, name: str) -> str:
     return name
 
 
+def labelled(title: str, label: str) -> str:
+    """The title of one of several pages of a notebook: `What is in it? (mosi)`."""
+    return f"{title} ({label})" if label else title
+
+
 def read_results(notebook: Any, record: PageRecord) -> None:
     """Fills a record from an executed notebook: title, headlines, the error."""
-    record.title = title_of(notebook, record.name)
+    record.title = labelled(title_of(notebook, record.name), record.label)
     record.headlines, record.error, record.status = [], {}, "done"
     number = 0
     for cell in notebook["cells"]:

@@ -19,6 +19,7 @@ class PageRecord:
 
     name: str
     title: str = ""
+    label: str = ""  # what tells it from other pages of the same notebook
     status: Status = "waiting"
     seconds: float = 0.0
     key: str = ""  # of source, parameters and versions: an equal key means nothing would change

@@ -10,9 +10,9 @@ from typing import Any, TextIO
 
 from workbench import surroundings
 from workbench.errors import WorkbenchError
-from workbench.report.catalogue import find_notebooks
+from workbench.report.catalogue import Page, find_notebooks, find_pages
 from workbench.report.index import write_index
-from workbench.report.page import read_results, title_of, write_assets, write_page
+from workbench.report.page import labelled, read_results, title_of, write_assets, write_page
 from workbench.report.parameters import command, parameters_for
 from workbench.report.progress import Progress
 from workbench.report.record import PageRecord, page_key
@@ -52,7 +52,7 @@ def run_report(
     *,
     parameters: Mapping[str, Any] | None = None,
     out: Path | str = Path("reports"),
-    notebooks: Sequence[str] | None = None,
+    notebooks: Sequence[str | Page] | None = None,
     notebook_dir: Path | str | None = None,
     fresh: bool = False,
     data: Sequence[str] = (),
@@ -68,7 +68,7 @@ def run_report(
         name: a report of the catalogue, or any word where `notebooks` is given.
         parameters: values by name; text is read as the type of the notebook's default.
         out: the folder that holds reports.
-        notebooks: names of notebooks instead of the catalogue's.
+        notebooks: names of notebooks (or pages of them with parameters) instead of the catalogue's.
         notebook_dir: where they are, instead of `notebook_folder()`.
         fresh: run everything again.
         data: a line for each data set at hand or missing; shown, and part of what decides whether a page is kept.
@@ -80,10 +80,14 @@ def run_report(
         ConfigError: unknown report, notebook or parameter, a value that cannot be read, a notebook without its parameters cell.
         WorkbenchError: the report's folder cannot be written.
     """
-    sources = find_notebooks(name, notebooks, Path(notebook_dir) if notebook_dir else None)
     given = dict(parameters or {})
-    per_page = parameters_for(sources, given)
-    making = Making(name, Path(out).resolve() / name, sources, per_page, given, tuple(data), fresh=fresh, quiet=quiet, stream=stream)
+    pages, left_out = find_pages(name, notebooks, given)
+    sources = find_notebooks(name, pages, Path(notebook_dir) if notebook_dir else None)
+    known = parameters_for(sources, given)
+    own = [parameters_for([source], page.parameters)[source.stem] for page, source in zip(pages, sources, strict=True)]
+    plan = [(page, source, {**fixed, **known[source.stem]}) for page, source, fixed in zip(pages, sources, own, strict=True)]
+    told = (*data, *left_out)
+    making = Making(name, Path(out).resolve() / name, plan, given, told, fresh=fresh, quiet=quiet, stream=stream)
     if open_page:
         import webbrowser
 
@@ -98,8 +102,7 @@ class Making:
         self,
         name: str,
         folder: Path,
-        sources: list[Path],
-        per_page: dict[str, dict[str, Any]],
+        plan: list[tuple[Page, Path, dict[str, Any]]],
         given: dict[str, Any],
         data: tuple[str, ...],
         *,
@@ -107,15 +110,16 @@ class Making:
         quiet: bool,
         stream: TextIO | None,
     ) -> None:
-        self.name, self.folder, self.sources, self.index = name, folder, sources, folder / "index.html"
+        self.name, self.folder, self.index = name, folder, folder / "index.html"
+        self.sources = [source for _, source, _ in plan]
         self.started, self.start = time.monotonic(), datetime.now()
         self.is_running, self.is_stopped = True, False
-        self.pages = [self._waiting(source, per_page[source.stem], data, fresh) for source in sources]
+        self.pages = [self._waiting(page, source, parameters, data, fresh) for page, source, parameters in plan]
         again = command(name, given, fresh=True)
         self.facts = {"command": command(name, given), "command_again": again, "parameters": given, "data": list(data)}
         self.facts |= {
             "versions": surroundings.versions(),
-            "git": surroundings.git_revision(sources[0].parent),
+            "git": surroundings.git_revision(self.sources[0].parent),
             "started": f"{self.start:%-d %b %Y, %H:%M}",
         }
         self.progress = Progress(self.pages, stream=stream, quiet=quiet)
@@ -138,15 +142,15 @@ class Making:
                 f"the report cannot be written: {error.strerror or error}", where=str(self.folder), expected="a folder that can be written", do=do
             ) from error
 
-    def _waiting(self, source: Path, parameters: dict[str, Any], data: tuple[str, ...], fresh: bool) -> PageRecord:
+    def _waiting(self, page: Page, source: Path, parameters: dict[str, Any], data: tuple[str, ...], fresh: bool) -> PageRecord:
         """The record of a page that is to come, or the earlier one where nothing has changed since."""
         key = page_key(source, parameters, data)
-        old = None if fresh else PageRecord.load(self.folder / "pages" / f"{source.stem}.json")
-        if old and old.status == "done" and old.key == key and self._executed(source.stem).exists():
+        old = None if fresh else PageRecord.load(self.folder / "pages" / f"{page.name}.json")
+        if old and old.status == "done" and old.key == key and self._executed(page.name).exists():
             old.is_kept = True
             return old
-        title = title_of(json.loads(source.read_text(encoding="utf-8")), source.stem)
-        return PageRecord(source.stem, title=title, key=key, parameters=parameters)
+        title = labelled(title_of(json.loads(source.read_text(encoding="utf-8")), source.stem), page.label)
+        return PageRecord(page.name, title=title, label=page.label, key=key, parameters=parameters)
 
     def run(self) -> ReportResult:
         """Executes what is to be executed; Ctrl-C keeps what is finished."""

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from workbench.data.synthetic import PRESETS, Dials, opinions, preset_dials
+from workbench.data.simulator.synthetic import PRESETS, Dials, opinions, preset_dials
 from workbench.errors import ConfigError
 
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from workbench.data.batch import PADDING, UNKNOWN
-from workbench.data.grammar import EVIDENCE, TEMPLATES, names, sentence, synonyms, vocabulary
-from workbench.data.rendering import BUMP, CHANNELS, heights, kernel
-from workbench.data.synthetic import opinions
+from workbench.data.simulator.grammar import EVIDENCE, TEMPLATES, names, sentence, synonyms, vocabulary
+from workbench.data.simulator.rendering import BUMP, CHANNELS, heights, kernel
+from workbench.data.simulator.synthetic import opinions
 
 SMALL = {"train": 150, "valid": 5, "test": 5}
 NOTHING = {"text": 0.0, "audio": 0.0, "vision": 0.0}

@@ -10,7 +10,7 @@ from functools import cache
 import numpy as np
 
 from workbench.data.batch import PADDING, UNKNOWN
-from workbench.data.dials import MOST_NAMES
+from workbench.data.simulator.dials import MOST_NAMES
 
 
 def _words(line: str) -> tuple[str, ...]:

@@ -5,10 +5,10 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from workbench.data.cues import CUES
-from workbench.data.grammar import EVIDENCE
-from workbench.data.rendering import kernel
-from workbench.data.synthetic import PRESETS, Dials, ceilings, opinions, preset_dials, simulate
+from workbench.data.simulator.cues import CUES
+from workbench.data.simulator.grammar import EVIDENCE
+from workbench.data.simulator.rendering import kernel
+from workbench.data.simulator.synthetic import PRESETS, Dials, ceilings, opinions, preset_dials, simulate
 
 ALL = ("text", "audio", "vision")
 FRAMES = {"audio": ("shared", "unique", "sarcasm"), "vision": ("shared", "unique")}

@@ -1,7 +1,7 @@
 """The dials of the simulator `opinions`, and its presets.
 
 Each dial is one number (or one number a modality) with bounds, so that one schema validates notebook parameters, draws the controls of
-the imbalance dial and bounds a sweep. What each dial does to the data is written in `workbench.data.synthetic`.
+the imbalance dial and bounds a sweep. What each dial does to the data is written in `workbench.data.simulator.synthetic`.
 """
 
 from collections.abc import Mapping
@@ -37,7 +37,7 @@ def _each(value: float) -> ByModality:
 
 
 class Dials(BaseModel):
-    """Everything that can be turned in `opinions`; see `workbench.data.synthetic` for the model behind it."""
+    """Everything that can be turned in `opinions`; see `workbench.data.simulator.synthetic` for the model behind it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

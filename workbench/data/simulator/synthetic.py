@@ -30,7 +30,7 @@ probability `noise`, and 0 where it is not planted.
 - `missing`: with `missing_kind="modality"` a modality is away with this probability: its frames are all zero, its words all <unknown>
   (the length stays). With "frames" single frames are zero and single words <unknown>.
 
-**Ceilings** are exact for the symbols (`workbench.data.ceiling`), and the rendering hides nothing: a filter that knows the bumps reads the
+**Ceilings** are exact for the symbols (`workbench.data.simulator.ceiling`), and the rendering hides nothing: a filter that knows the bumps reads the
 symbols almost without error. With missing frames they are upper bounds for audio and vision.
 
 **Labels**: `Split.labels[m]` = E[y | symbols of m], what modality m alone says.
@@ -54,11 +54,11 @@ import numpy as np
 import torch
 
 from workbench.data.batch import UNKNOWN, Column, Dataset, ModalitySpec, Spec, Split, TaskSpec
-from workbench.data.ceiling import ceilings, expectation
-from workbench.data.cues import CUES, RATE, bump_frames, draw_cues
-from workbench.data.dials import MODALITIES, PRESETS, ByModality, Dials, preset_dials
-from workbench.data.grammar import vocabulary
-from workbench.data.rendering import CHANNELS, OFFSET, Frames, Text, render_frames, render_text
+from workbench.data.simulator.ceiling import ceilings, expectation
+from workbench.data.simulator.cues import CUES, RATE, bump_frames, draw_cues
+from workbench.data.simulator.dials import MODALITIES, PRESETS, ByModality, Dials, preset_dials
+from workbench.data.simulator.grammar import vocabulary
+from workbench.data.simulator.rendering import CHANNELS, OFFSET, Frames, Text, render_frames, render_text
 from workbench.errors import ConfigError
 
 __all__ = ["PRESETS", "ByModality", "Dials", "ceilings", "opinions", "preset_dials", "simulate"]

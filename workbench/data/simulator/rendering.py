@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from workbench.data.batch import UNKNOWN
-from workbench.data.cues import CUES, RATE, bump_frames
-from workbench.data.dials import Dials
-from workbench.data.grammar import EVIDENCE, TEMPLATES, names, sentence, synonyms, vocabulary
+from workbench.data.simulator.cues import CUES, RATE, bump_frames
+from workbench.data.simulator.dials import Dials
+from workbench.data.simulator.grammar import EVIDENCE, TEMPLATES, names, sentence, synonyms, vocabulary
 
 CHANNELS = {
     "audio": ("energy", "pitch", "voice quality", "formant 1", "formant 2", "breath", "tilt", "room"),

@@ -9,48 +9,84 @@ where groups are known.
 It cannot see a leak that valid shares: a valid set cut from the samples that the features were fitted on looks as good as train.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
+import torch
 from scipy import sparse
+from torch import Tensor
 
-from workbench.data.batch import PADDING, Column, Dataset, ModalitySpec
+from workbench.data.batch import PADDING, Column, ModalitySpec, TaskSpec
+from workbench.data.inspection.facts import PIECE
 from workbench.errors import DataError
 
 GAP, ERRORS, FOLDS = 0.10, 3.0, 5
 STRENGTH = 0.01
 """Inverse penalty of the logistic probe on standardised features; word counts are multiplied by 10, which for them makes it 1."""
+PIXELS = 16
+"""Images are averaged down to at most this height and width: the probe is linear and has some thousand samples."""
 
 Features = np.ndarray | sparse.csr_matrix
 """One row a sample."""
 
 
-def classes(dataset: Dataset) -> tuple[dict[str, np.ndarray], str]:
-    """What the probe tells apart: the classes; for regression the two halves of the range, or, where one is nearly empty, of train."""
-    targets = {name: split.target.numpy() for name, split in dataset.splits.items()}
-    task, rule = dataset.spec.task, "the classes"
-    if task.kind == "regression":
+def classes(name: str, targets: Mapping[str, np.ndarray], task: TaskSpec) -> tuple[dict[str, np.ndarray], str]:
+    """What the probe tells apart, by split, and this in words: the classes; of several labels the one whose share of train is nearest to a half;
+    for regression the two halves of the range, or, where one is nearly empty, of train.
+
+    Raises:
+        DataError: there is only one in train.
+    """
+    rule, found = "the classes", dict(targets)
+    if task.kind == "multilabel":
+        best = int(np.argmin(np.abs((targets["train"] > 0.5).mean(0) - 0.5)))
+        rule, found = f"label {task.classes[best]} or not", {key: (target[:, best] > 0.5).astype(int) for key, target in targets.items()}
+    elif task.kind == "regression":
         cut = (task.low + task.high) / 2
         share = float((targets["train"] >= cut).mean())
         if not 0.1 <= share <= 0.9:
             cut = float(np.median(targets["train"]))
-        rule = f"label below {cut:g} or not"
-        targets = {name: (target >= cut).astype(int) for name, target in targets.items()}
-    if len(np.unique(targets["train"])) < 2:
-        raise DataError(f"{dataset.name}: all training labels are one", where="split train, target", expected=f"two or more to tell apart ({rule})")
-    return targets, rule
+        rule, found = f"label below {cut:g} or not", {key: (target >= cut).astype(int) for key, target in targets.items()}
+    if len(np.unique(found["train"])) < 2:
+        raise DataError(f"{name}: all training labels are one", where="split train, target", expected=f"two or more to tell apart ({rule})")
+    return found, rule
 
 
-def features(column: Column, spec: ModalitySpec) -> Features:
-    """One row a sample: the mean over its steps; images laid flat; tokens as counts of words (times 10, see STRENGTH)."""
-    values, offsets = column.values.numpy(), column.offsets.numpy()
+def features(column: Column, spec: ModalitySpec, rows: Tensor) -> Features:
+    """One row for each of some samples (row numbers): the mean over the steps that are there; images made small and laid flat; tokens as counts
+    of words (times 10, see STRENGTH).
+    """
     if spec.kind == "tokens":
-        rows = np.repeat(np.arange(len(column)), np.diff(offsets))
-        keep = values != PADDING
-        counts = np.full(int(keep.sum()), 10.0)
-        return sparse.csr_matrix((counts, (rows[keep], values[keep])), shape=(len(column), spec.size))
-    flat = values.reshape(len(values), -1).astype(np.float64)
-    return np.add.reduceat(flat, offsets[:-1], axis=0) / np.diff(offsets)[:, None]
+        return _word_counts(column.take(rows), spec.size)
+    parts = [_means(column.take(some)) for some in _row_pieces(column, rows)]
+    return np.concatenate(parts)
+
+
+def _word_counts(column: Column, size: int) -> sparse.csr_matrix:
+    words = column.values.numpy()
+    keep = words != PADDING if column.present is None else (words != PADDING) & column.present.numpy()
+    rows = np.repeat(np.arange(len(column)), column.lengths.numpy())
+    return sparse.csr_matrix((np.full(int(keep.sum()), 10.0), (rows[keep], words[keep])), shape=(len(column), size))
+
+
+def _row_pieces(column: Column, rows: Tensor) -> Iterator[Tensor]:
+    """The rows, so many at a time that their steps hold some million values (always one row at least)."""
+    width = max(1, int(np.prod(column.values.shape[1:])))
+    piece = (column.lengths[rows].cumsum(0) * width).div(PIECE, rounding_mode="floor")
+    return iter(rows.split(torch.unique_consecutive(piece, return_counts=True)[1].tolist()))
+
+
+def _means(column: Column) -> np.ndarray:
+    """The mean step of each sample, float64."""
+    values = column.values.float()
+    if values.dim() == 4:
+        small = [min(PIXELS, side) for side in values.shape[2:]]
+        values = values if small == list(values.shape[2:]) else torch.nn.functional.adaptive_avg_pool2d(values, small)
+    flat = values.flatten(1).double().numpy()
+    there = np.ones(len(flat)) if column.present is None else column.present.double().numpy()
+    starts = column.offsets[:-1].numpy()
+    counts = np.maximum(np.add.reduceat(there, starts), 1)
+    return np.add.reduceat(flat * there[:, None], starts, axis=0) / counts[:, None]
 
 
 def scaled(part: dict[str, Features]) -> dict[str, Features]:

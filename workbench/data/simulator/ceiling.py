@@ -10,8 +10,8 @@ from itertools import combinations, product
 
 import numpy as np
 
-from workbench.data.cues import LEVELS, level_table, mark_table, sarcasm_prior, score
-from workbench.data.dials import MODALITIES, Dials
+from workbench.data.simulator.cues import LEVELS, level_table, mark_table, sarcasm_prior, score
+from workbench.data.simulator.dials import MODALITIES, Dials
 
 TOTALS = np.arange(-6, 7)
 """Every sum of three unique cues."""
@@ -143,7 +143,7 @@ def expectation(
     """E[of(y) | symbols of some modalities], exact, one number a sample; `of=lambda y: y < 0` gives a probability.
 
     Args:
-        evidence: `{modality}_{cue}_symbol` and `{modality}_missing` (see `workbench.data.synthetic`).
+        evidence: `{modality}_{cue}_symbol` and `{modality}_missing` (see `workbench.data.simulator.synthetic`).
         modalities: those that are looked at.
         of: a function of the score.
     """

@@ -1,11 +1,13 @@
+import json
+
 import numpy as np
 import pytest
 import torch
 
 from workbench.data.arrays import dataset_from_arrays
-from workbench.data.batch import Dataset, TaskSpec
-from workbench.data.check import check
-from workbench.data.leak import is_leak, score
+from workbench.data.batch import Column, Dataset, ModalitySpec, Spec, Split, TaskSpec
+from workbench.data.inspection.check import check
+from workbench.data.inspection.leak import is_leak, score
 from workbench.errors import DataError
 
 VIDEOS, EACH, FEATURES = {"train": 40, "valid": 12, "test": 12}, 12, 60
@@ -160,3 +162,100 @@ def test_result_as_text_for_the_terminal():
     assert text.startswith("mine: the data is what its card says")
     assert "linear probe (label below 0 or not)" in text
     assert "warning: videos or speakers are not known" in text
+
+
+def posters(seed: int = 0, *, leaked: bool = False) -> Dataset:
+    """Images, word vectors and three labels; `drama` (half of train) stands in the vectors, `war` is never in valid."""
+    rng, splits = np.random.default_rng(seed), {}
+    for name, n in (("train", 200), ("valid", 80), ("test", 80)):
+        target = (rng.uniform(size=(n, 3)) < [0.5, 0.8, 0.0 if name == "valid" else 0.05]).astype(np.float32)
+        knows = target[:, :1] if name == "train" or not leaked else rng.permutation(target[:, :1])
+        vector = (2 * knows + rng.normal(0, 0.5 if leaked else 2, (n, 6))).astype(np.float32)
+        columns = {"image": Column.from_rows(rng.uniform(size=(n, 3, 20, 24)).astype(np.float32)), "text": Column.from_rows(vector)}
+        splits[name] = Split(name, columns, torch.from_numpy(target), [f"{name}_{i}" for i in range(n)])
+    specs = {"image": ModalitySpec("image", 3, shape=(3, 20, 24)), "text": ModalitySpec("vector", 6)}
+    return Dataset("posters", Spec(specs, TaskSpec("multilabel", classes=("drama", "any", "war"))), splits)
+
+
+def test_several_labels_and_images():
+    found = check(posters())
+    assert found.rule == "label drama or not"
+    assert found.leaks == []
+    assert found.modalities["text"].valid > 0.7
+    assert "1 label never in valid: war" in found.warnings
+    assert found.modalities["image"].features == 3 * 20 * 24
+    assert "drama" in found.text()
+    assert check(posters(leaked=True)).leaks == ["text"]
+
+
+def test_chance_is_the_best_constant_answer_and_errors_are_those_of_score():
+    found = check(posters())
+    drama = posters()["test"].target[:, 0].mean().item()
+    assert found.chance["test"] == pytest.approx(max(drama, 1 - drama))
+    frame = found.alone().set_index(["modality", "split"])
+    assert set(frame.index) == {(name, split) for name in ("image", "text", "all together") for split in ("valid", "test")}
+    accuracy = found.baselines["text"]["test_accuracy"]
+    smooth = (accuracy * 80 + 1) / 82
+    assert frame.loc[("text", "test"), "error"] == pytest.approx(np.sqrt(smooth * (1 - smooth) / 80))
+    assert frame.loc[("text", "test"), "n"] == 80
+
+
+def test_the_result_is_strict_json():
+    splits = {name: {"a": np.eye(4)[:, :2], "target": [0, 0, 0, 1]} for name in ("train", "valid")}
+    found = check(dataset_from_arrays("made", splits, task=TaskSpec("multiclass", classes=("a", "b"))))
+    said = json.loads(json.dumps(found.as_dict(), allow_nan=False))
+    assert said["modalities"]["a"]["inside"] is None  # A class with one sample cannot be held out.
+    assert said["labels"]["counts"] == {"train": [3, 1], "valid": [3, 1]}
+    assert said["warnings"] == found.warnings
+    assert "-" in found.text()
+
+
+def test_the_probe_looks_at_some_thousand_samples_of_each_split(monkeypatch):
+    monkeypatch.setattr("workbench.data.inspection.probe.MOST", 100)
+    found = check(made())
+    assert found.probed == {"train": 100, "valid": 100, "test": 100}
+    assert found.labels.samples == {name: videos * EACH for name, videos in VIDEOS.items()}
+
+
+def test_what_is_said_of_reading_and_of_repeats():
+    data = posters()
+    train, valid = data.splits["train"], data.splits["valid"]
+    data.splits["train"] = train.take([0, 0, *range(2, 200)])
+    data.splits["valid"] = Split("valid", valid.columns, valid.target, ["train_5", *valid.ids[1:]])
+    data.notes["reading"] = ["audio: padded at the start (-inf replaced: 3)"]
+    found = check(data)
+    said = found.text()
+    assert "  read  audio: padded at the start (-inf replaced: 3)" in said
+    for warning in (
+        'ids are not unique: "train_0" stands twice in its split',
+        "1 ids are in two splits, train_5 among them: scores flatter",
+        "1 samples are, in every modality, exactly an earlier sample",
+        "text: 1 samples of train are exactly an earlier sample of train",
+    ):
+        assert f"warning: {warning}" in said
+
+
+def test_zero_and_absent_columns_are_counted_in_words():
+    rng = np.random.default_rng(0)
+    splits = {}
+    for name in ("train", "valid"):
+        values = rng.normal(size=(12, 5))
+        values[:, :2], values[0] = 0, 0
+        values[:, 4] = 1
+        values[0] = 0
+        splits[name] = {"a": values, "target": [0, 1] * 6}
+    found = check(dataset_from_arrays("made", splits, task=TaskSpec("multiclass", classes=("a", "b"))))
+    assert "a: 2 of 5 columns are 0 throughout" in found.warnings
+    assert "a: 2 samples have nothing (all zeros)" in found.warnings
+    assert "2 of 5" in found.text()
+
+
+def test_rows_for_tables():
+    from workbench.data.inspection.findings import beware_rows, in_short, leak_rows
+
+    found = check(made())
+    verdicts = {row[0]: row[-1] for row in leak_rows(found)}
+    assert verdicts["leaked"] == "knows the training labels: a leak" and verdicts["honest"] == "no leak found"
+    assert [row[0] for row in beware_rows(found)] == ["check"] * len(found.warnings)
+    assert in_short(found).endswith("n = 144); leaked knows the training labels.")
+    assert in_short(found, split="valid").startswith("words alone reaches .889 ± .052 (95 %)")

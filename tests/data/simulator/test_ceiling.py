@@ -5,8 +5,8 @@ from itertools import product
 import numpy as np
 import pytest
 
-from workbench.data.ceiling import ceilings, expectation, subset_name
-from workbench.data.dials import PRESETS, preset_dials
+from workbench.data.simulator.ceiling import ceilings, expectation, subset_name
+from workbench.data.simulator.dials import PRESETS, preset_dials
 
 ALL = ("text", "audio", "vision")
 SUBSETS = [("text",), ("audio",), ("vision",), ("text", "audio"), ("text", "vision"), ("audio", "vision"), ALL]

@@ -1,11 +1,11 @@
 """The hidden cues of `opinions`, the symbols that each modality shows of them, and the score.
 
-The model is written out in `workbench.data.synthetic`; `workbench.data.ceiling` inverts it exactly. Everything here is discrete.
+The model is written out in `workbench.data.simulator.synthetic`; `workbench.data.simulator.ceiling` inverts it exactly. Everything here is discrete.
 """
 
 import numpy as np
 
-from workbench.data.dials import MODALITIES, Dials
+from workbench.data.simulator.dials import MODALITIES, Dials
 
 LEVELS = np.array([-2, -1, 1, 2])
 """Values of the shared cue and of each unique cue; equally likely."""

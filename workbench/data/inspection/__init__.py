@@ -1,0 +1,1 @@
+"""Looking at a data set: checked against its card, probed for leaks, drawn."""
