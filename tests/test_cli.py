@@ -299,7 +299,7 @@ def test_lab_opens_the_first_notebook(call, monkeypatch, tmp_path):
 def test_data_check_as_json_and_its_exit_code(call, monkeypatch):
     for leaks, code in (([], 0), (["text"], 1)):
         result = SimpleNamespace(leaks=leaks, as_dict=lambda leaks=leaks: {"leaks": leaks}, text=lambda: "a table")
-        monkeypatch.setattr("workbench.data.inspection.check.check", lambda card, root, result=result: result)
+        monkeypatch.setattr("workbench.data.inspection.check.check", lambda card, result=result, **where: result)
         found = call("data", "check", "mosi", "--json")
         assert (found.code, json.loads(found.out)) == (code, {"leaks": leaks})
         assert "a table" in call("data", "check", "mosi").out
@@ -315,3 +315,13 @@ def test_data_fetch_says_what_is_there(call, monkeypatch, tmp_path):
 
 def test_every_command_is_in_a_group():
     assert all(command.rich_help_panel for command in cli.app.registered_commands)
+
+
+def test_readers_options_and_a_file_elsewhere_on_the_command_line(call, tmp_path):
+    small = ["--set", "train=20", "--set", "valid=10", "--set", "test=10"]
+    assert "split train: 20 samples" in call("data", "check", "opinions/balanced", *small).out
+    assert json.loads(call("data", "show", "opinions/balanced", "--json", *small).out)["splits"] == {"train": 20, "valid": 10, "test": 10}
+    said = call("data", "check", "mosi_mmsa", "--path", str(tmp_path / "mine.pkl"))
+    assert said.code == 2
+    assert "mine.pkl" in said.err
+    assert 'unknown option "trian"' in call("data", "check", "opinions/balanced", "--set", "trian=20").err + call("data", "check", "mosi", "--set", "trian=2").err

@@ -27,6 +27,8 @@ app.add_typer(data_app, name="data", rich_help_panel=LOOK)
 
 Json = Annotated[bool, typer.Option("--json", help="print the result as JSON")]
 Root = Annotated[Path | None, typer.Option("--root", help="data root; default: $WORKBENCH_DATA or ~/.cache/workbench")]
+FilePath = Annotated[Path | None, typer.Option("--path", help="where the one file of the card lies, whatever it is called")]
+ReaderSettings = Annotated[list[str] | None, typer.Option("--set", help="key=value of the card's reader, may be repeated")]
 Runs = Annotated[Path, typer.Option("--runs", help="folder of runs")]
 
 
@@ -48,24 +50,30 @@ def list_names(
 
 @data_app.command("show")
 def data_show(
-    card: str, root: Root = None, sample: Annotated[int, typer.Option(help="which sample of train to draw")] = 0, as_json: Json = False
+    card: str,
+    sample: Annotated[int, typer.Option(help="which sample of train to draw")] = 0,
+    settings: ReaderSettings = None,
+    root: Root = None,
+    path: FilePath = None,
+    as_json: Json = False,
 ) -> None:
     """What a data card says, and, where the data is here, a sample of it drawn.  Example: workbench data show opinions/starved --sample 3"""
     from workbench.data.inspection.show import facts, show
     from workbench.listing import card_facts
 
+    where = {"root": root, "path": path, **_values(settings or [])}
     if as_json:
-        _print_json(card_facts(card, root=root) | facts(card, root=root))
+        _print_json(card_facts(card, root=root) | facts(card, **where))
     else:
-        typer.echo(show(card, root=root, sample=sample))
+        typer.echo(show(card, sample=sample, **where))
 
 
 @data_app.command("check")
-def data_check(card: str, root: Root = None, as_json: Json = False) -> None:
+def data_check(card: str, settings: ReaderSettings = None, root: Root = None, path: FilePath = None, as_json: Json = False) -> None:
     """Verify the data against its card and probe it for leaks; exit code 1 where a leak is found."""
     from workbench.data.inspection.check import check
 
-    result = check(card, root=root)
+    result = check(card, root=root, path=path, **_values(settings or []))
     _print_json(result.as_dict()) if as_json else typer.echo(result.text())
     if result.leaks:
         raise typer.Exit(1)
@@ -90,9 +98,9 @@ def data_fetch(
 @data_app.command("convert")
 def data_convert(
     card: str,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="key=value of the card's reader")] = None,
+    settings: ReaderSettings = None,
     root: Root = None,
-    path: Annotated[Path | None, typer.Option("--path", help="where the one file of the card lies, whatever it is called")] = None,
+    path: FilePath = None,
     as_json: Json = False,
 ) -> None:
     """Read, verify and standardise a data set once; afterwards it opens at once, by memory map.  Example: workbench data convert mosei_mmsa"""

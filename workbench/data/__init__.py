@@ -115,7 +115,9 @@ def _reader(card: DataCard, name: str, options: dict[str, object]) -> tuple[Read
     read_format, preset = reader(card), _preset(name)
     parameters = list(inspect.signature(read_format).parameters.values())[2:]
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
-    known = [parameter.name for parameter in parameters if parameter.kind is not parameter.VAR_KEYWORD]
+    known = [
+        parameter.name for parameter in parameters if parameter.kind is not parameter.VAR_KEYWORD and (card.variants or parameter.name != "variant")
+    ]
     if card.variants:
         options = {**options, "variant": card.variant(preset or str(options.get("variant", "")))}
     elif preset:

@@ -16,12 +16,12 @@ SMALL = {"samples": 30, "valid": 10, "test": 10}
 @pytest.mark.parametrize("name", ["opinions/starved", "digits"])
 def test_no_line_is_wider_than_the_terminal(name, width):
     options = SMALL if name.startswith("opinions") else {}
-    lines = show(name, width=width, encoding="utf-8", **options).splitlines()
+    lines = show(name, terminal=width, encoding="utf-8", **options).splitlines()
     assert max(map(len, lines)) <= width
 
 
 def test_everything_is_drawn_also_in_ascii():
-    said = show("opinions/starved", sample=1, width=80, encoding="ascii", **SMALL)
+    said = show("opinions/starved", sample=1, terminal=80, encoding="ascii", **SMALL)
     assert said.isascii()
     for part in (
         "opinions: Simulated",
@@ -34,7 +34,7 @@ def test_everything_is_drawn_also_in_ascii():
         "labels of train",
     ):
         assert part in said
-    assert not show("opinions/starved", width=80, encoding="utf-8", **SMALL).isascii()
+    assert not show("opinions/starved", terminal=80, encoding="utf-8", **SMALL).isascii()
 
 
 def test_the_width_is_the_terminals(monkeypatch):
@@ -43,7 +43,7 @@ def test_the_width_is_the_terminals(monkeypatch):
 
 
 def test_data_that_is_not_here_says_how_to_get_it(tmp_path):
-    said = show("mosi", root=tmp_path, width=200, encoding="ascii")
+    said = show("mosi", root=tmp_path, terminal=200, encoding="ascii")
     assert said.startswith("mosi: CMU-MOSI")
     assert "workbench data fetch mosi" in said
     assert "workbench data fetch mosi" in facts("mosi", root=tmp_path)["problem"]
@@ -54,7 +54,7 @@ def test_data_that_is_broken_does_not_hide_the_card(tmp_path):
     arrays = {"audio": np.array([[1.0, np.nan]] * 3), "target": np.array([0.0, 1, 0])}
     for split in ("train", "valid"):
         np.savez(tmp_path / f"{split}.npz", **arrays)
-    said = show(str(tmp_path / "card.md"), width=200, encoding="ascii")
+    said = show(str(tmp_path / "card.md"), terminal=200, encoding="ascii")
     assert said.startswith("mine: My clips") and "The data here cannot be shown: " in said and "workbench data check" in said
 
 

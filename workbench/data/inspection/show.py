@@ -31,23 +31,23 @@ CLASSES = 24
 """Bars of labels; the rest is counted."""
 
 
-def show(name: str, *, root: Any = None, sample: int = 0, width: int | None = None, encoding: str | None = None, **options: object) -> str:
+def show(name: str, *, root: Any = None, sample: int = 0, terminal: int | None = None, encoding: str | None = None, **options: object) -> str:
     """The card in words, and where its data is here: sample `sample` of train drawn, lengths and labels.
 
     Args:
         name: a card's name, with a preset after a slash, or its path.
         root: where the data files lie.
         sample: which row of train; a negative number counts from the end.
-        width: characters of a line; by default the terminal's.
+        terminal: characters of a line; by default the terminal's.
         encoding: of the terminal, by default standard output's; without block characters in it everything is drawn in ASCII.
-        options: of the reader.
+        options: of the reader, and `path`, as for `load`.
 
     Raises:
         ConfigError: an unknown card, option or sample.
         DataError: the card cannot be read.
     """
     card = find_card(name)
-    width = max(40, width or shutil.get_terminal_size((WIDTH, 24)).columns)
+    width = max(40, terminal or shutil.get_terminal_size((WIDTH, 24)).columns)
     encoding = encoding or getattr(sys.stdout, "encoding", None)
     ink = ink_for(encoding)
     lines = card_lines(card, width=width)
