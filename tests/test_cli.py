@@ -324,4 +324,8 @@ def test_readers_options_and_a_file_elsewhere_on_the_command_line(call, tmp_path
     said = call("data", "check", "mosi_mmsa", "--path", str(tmp_path / "mine.pkl"))
     assert said.code == 2
     assert "mine.pkl" in said.err
-    assert 'unknown option "trian"' in call("data", "check", "opinions/balanced", "--set", "trian=20").err + call("data", "check", "mosi", "--set", "trian=2").err
+    assert 'unknown option "trian"' in call("data", "check", "digits", "--set", "trian=2").err
+    for key in ("root", "data.path"):
+        refused = call("train", "lf_dnn", "digits", "--set", f"{key}=/tmp")
+        assert (refused.code, f"--set {key}: that is no setting" in refused.err) == (2, True)
+    assert "`drop` is a view of the data" in call("data", "convert", "digits", "--set", "drop=0.3").err

@@ -264,3 +264,16 @@ def test_any_error_of_a_run_is_its_outcome(toy, tmp_path, monkeypatch):
     results = compare(toy, {"joint": {"method": "lf_dnn"}}, seeds=2, plan={"epochs": 1}, runs=tmp_path, workers=1)
     assert [run.seed for run in results.runs] == [0]
     assert "RuntimeError: CUDA out of memory" in results.failed[0]["error"]
+
+
+def test_workers_map_what_lies_in_files(toy, tmp_path, monkeypatch):
+    """A data set larger than memory goes to the workers as the places of its files."""
+    from workbench.data import scratch
+    from workbench.data.scaling import standardise
+
+    monkeypatch.setattr(scratch, "LARGE", 1)
+    mapped = standardise(toy, toy.modalities)
+    assert mapped["train"].columns["audio"].is_mapped
+    variants = {"one": {"method": "lf_dnn", "config": {"hidden_size": 4, "post_size": 4}}}
+    results = compare(mapped, variants, seeds=2, plan={"epochs": 1}, runs=tmp_path, workers=2, has_progress=False)
+    assert len(results.runs) == 2

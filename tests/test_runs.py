@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 
+from workbench.data import load
 from workbench.data.batch import Dataset
 from workbench.errors import TrainingError, WorkbenchError
 from workbench.fitting import fit
@@ -360,3 +361,17 @@ def test_a_folder_that_cannot_exist_is_said_at_once(tmp_path):
         pass
     with pytest.raises(TrainingError, match="could not write"), workspace(Path("/proc/nowhere"), "run", resume=False):
         pass
+
+
+def test_views_tell_runs_apart_and_their_seed_does_not(tmp_path):
+    """The same rate of missing sound, drawn twice, is one setting with two seeds; another rate is another setting."""
+
+    def trained(seed: int, **view: object) -> Run:
+        return train(load("digits", modalities=["stroke", "spectrum"], keep_groups=0.1, view_seed=seed, **view), tmp_path, seed=seed, epochs=1)
+
+    plain, one, other, more = trained(0), trained(0, drop={"stroke": 0.3}), trained(1, drop={"stroke": 0.3}), trained(0, drop={"stroke": 0.6})
+    assert one.settings_key == other.settings_key
+    assert len({plain.settings_key, one.settings_key, more.settings_key}) == 3
+    assert len({run.path for run in (plain, one, other, more)}) == 4
+    assert one.settings["data.drop"] == {"stroke": 0.3}
+    assert "data.view_seed" not in one.settings

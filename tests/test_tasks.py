@@ -17,6 +17,7 @@ from workbench.tasks import (
     correlation,
     make_task,
     metric_title,
+    metrics_of,
     rounded_accuracy,
     two_class_scores,
 )
@@ -272,6 +273,27 @@ def test_a_class_that_nobody_has_does_not_count():
     # 4 classes, only a and b occur: F1 of a is 2*1/(2+0+1) = 2/3, of b is 2*2/(4+1+0) = 4/5
     scores = functional.one_hot(torch.tensor([0, 1, 1, 1]), 4).float()
     assert MultiClass(FOUR).metrics(scores, torch.tensor([0, 0, 1, 1]))["f1_macro"] == pytest.approx((2 / 3 + 4 / 5) / 2)
+
+
+def test_a_label_that_is_called_like_an_average_has_a_name_of_its_own():
+    task = MultiLabel(TaskSpec("multilabel", classes=("macro", "happy")))
+    truth = torch.tensor([[1.0, 0], [0, 1], [1, 1]])
+    found = task.metrics(truth - 0.5, 1 - truth)
+    assert {"f1_macro", "f1_label_macro", "accuracy_label_macro", "f1_happy"} <= set(found)
+    assert found["f1_macro"] == 0
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [MOSI, SIMS, FOUR, EMOTIONS, TaskSpec("regression", 0.0, 5.0), TaskSpec("multilabel", classes=("macro", *"abcdefghi"))],
+    ids=lambda spec: f"{spec.kind} {spec.low} {len(spec.classes)}",
+)
+def test_the_metrics_of_a_task_are_those_that_it_computes(spec):
+    target = {"regression": torch.linspace(spec.low, spec.high, 12), "multiclass": torch.arange(12) % 4}.get(spec.kind)
+    target = (torch.arange(12)[:, None] % (2 + torch.arange(len(spec.classes))) == 0).float() if target is None else target
+    prediction = target + 0.1 if spec.kind == "regression" else torch.randn(12, len(spec.classes))
+    assert sorted(metrics_of(spec)) == sorted(make_task(spec).metrics(prediction, target))
+    assert make_task(spec).headline in metrics_of(spec)
 
 
 # Losses

@@ -125,6 +125,7 @@ def train(
     modalities: Annotated[str, typer.Option(help="only these, e.g. text,audio")] = "",
     runs: Runs = Path("runs"),
     root: Root = None,
+    path: FilePath = None,
     resume: Annotated[bool, typer.Option("--resume", help="go on where an interrupted run of exactly these settings stopped")] = False,
     has_preset: Annotated[bool, typer.Option("--preset/--no-preset", help="use the paper's settings for this data set, where there are any")] = True,
     as_json: Json = False,
@@ -136,7 +137,7 @@ def train(
     from workbench.fitting import fit
 
     groups = _grouped(settings or [])
-    data = load(dataset, root=root, **groups["data"])
+    data = load(dataset, root=root, path=path, **groups["data"])
     if modalities:
         data = data.select(*[name.strip() for name in modalities.split(",")])
     plan = {"seed": seed, "device": device, **groups["plan"]}
@@ -253,6 +254,8 @@ def _values(items: list[str]) -> dict[str, Any]:
 
     values = {}
     for key, text in _pairs(items).items():
+        if key.removeprefix("data.") in ("name", "root", "path"):
+            raise ConfigError(f"--set {key}: that is no setting", expected="--root DIR, --path FILE, or the data set's name as an argument")
         try:
             values[key] = yaml.safe_load(text)
         except yaml.YAMLError as error:

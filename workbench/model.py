@@ -1,6 +1,6 @@
 """The one shape of every model: encoders -> projections -> balance -> fusion -> head.
 
-z_i = projection_i(encoder_i(batch[i]))        W_i: the last linear layer of modality i (adaptive weight fusion Eqs. 1-3)
+z_i = projection_i(encoder_i(batch[i]))        W_i: the last linear layer of modality i (adaptive weight fusion Eqs. 1-3); 0 where a sample lacks i
 fused, losses = fusion(balance(z), z)
 prediction = head(fused)
 """
@@ -11,7 +11,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from workbench.balance import Balancer
-from workbench.data.batch import Batch
+from workbench.data.batch import Batch, Modality
 
 
 class Output(NamedTuple):
@@ -55,10 +55,15 @@ class FusionModel(nn.Module):
         return tuple(self.encoders)
 
     def forward(self, batch: Batch) -> Output:
-        z = {name: self.projections[name](encoder(batch[name])) for name, encoder in self.encoders.items()}
+        z = {name: self._represented(name, batch[name]) for name in self.encoders}
         fused, losses = self.fusion(self.balance(z), z)
         prediction = self.head(fused)
         return Output(prediction.squeeze(-1) if prediction.shape[-1] == 1 else prediction, z, losses)
+
+    def _represented(self, name: str, modality: Modality) -> Tensor:
+        """z_i, `batch feature`; zeros for a sample that does not have the modality."""
+        z = self.projections[name](self.encoders[name](modality))
+        return z * modality.mask.any(1, keepdim=True) if modality.has_gaps else z
 
     def branch(self, name: str) -> list[nn.Parameter]:
         """The trainable parameters of one modality's own network: encoder and projection (last linear layer last)."""

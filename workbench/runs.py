@@ -84,12 +84,21 @@ class Run:
     def settings(self) -> dict[str, Any]:
         """All that decides the numbers but the seed, flat: `plan.epochs`, `config.hidden_size`, `data.names`, ..."""
         plan = {key: value for key, value in self.config["plan"].items() if key not in ("seed", "device")}
-        # Simulated data is drawn anew for each seed: there the dials say what it is, elsewhere the fingerprint does.
-        dials = self.config.get("notes", {}).get("dials")
-        data = {**dials, **self.config["notes"].get("view", {})} if isinstance(dials, dict) else {"fingerprint": self.config.get("fingerprint")}
+        data = self._data_settings()
         groups = {"config": self.config.get("config", {}), "balance": self.config.get("balance_config", {}), "plan": plan, "data": data}
         flat = {f"{group}.{key}": value for group, values in groups.items() for key, value in values.items()}
         return {**flat, "method": self.config["method"], "rule": self.config["balance"], "modalities": self.config.get("modalities")}
+
+    def _data_settings(self) -> dict[str, Any]:
+        """What says which data it was: the dials of simulated data, which is drawn anew for each seed; a card with options and view; else the sum."""
+        notes = self.config.get("notes", {})
+        view = {key: value for key, value in notes.get("view", {}).items() if key != "view_seed"}
+        if isinstance(notes.get("dials"), dict):
+            return {**notes["dials"], **view}
+        if view and "card_sha256" in notes:
+            files = hashlib.sha256(json.dumps(notes.get("files", {}), sort_keys=True).encode()).hexdigest()[:8]
+            return {"card": notes["card_sha256"][:8], "files": files, **notes.get("options", {}), **view}
+        return {"fingerprint": self.config.get("fingerprint")}
 
     @property
     def settings_key(self) -> str:

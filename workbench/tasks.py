@@ -126,6 +126,8 @@ class MultiClass:
         return {"accuracy": float(accuracy), "f1_macro": float(score(average="macro")), "f1_weighted": float(score(average="weighted"))}
 
 
+AVERAGES = ("micro", "macro", "weighted", "samples")
+
 FEW = 8
 """Up to so many labels, each has its own accuracy and F1 among the metrics."""
 
@@ -147,15 +149,13 @@ class MultiLabel:
 
         scores, truth = prediction.detach().float().cpu(), target.detach().cpu() > 0.5
         said = scores > 0
-        found = {
-            f"f1_{average}": float(f1_score(truth.numpy(), said.numpy(), average=average, zero_division=0))
-            for average in ("micro", "macro", "weighted", "samples")
-        }
+        found = {f"f1_{average}": float(f1_score(truth.numpy(), said.numpy(), average=average, zero_division=0)) for average in AVERAGES}
         found |= {"map": mean_average_precision(scores, truth), "accuracy": float((said == truth).float().mean())}
         if len(self.spec.classes) <= FEW:
             for i, name in enumerate(self.spec.classes):
                 two = two_class_scores(said[:, i], truth[:, i], suffix=name)
-                found |= {f"accuracy_{name}": two[f"acc2_{name}"], f"f1_{name}": two[f"f1_{name}"]}
+                key = f"label_{name}" if name in AVERAGES else name
+                found |= {f"accuracy_{key}": two[f"acc2_{name}"], f"f1_{key}": two[f"f1_{name}"]}
         return found
 
 
@@ -166,6 +166,19 @@ TASKS = {"regression": Regression, "multiclass": MultiClass, "multilabel": Multi
 def make_task(spec: TaskSpec, *, loss: str = "l1") -> Task:
     """The task of a data set; `loss` matters for regression only."""
     return TASKS[spec.kind](spec, loss=loss)
+
+
+def metrics_of(spec: TaskSpec) -> list[str]:
+    """The metrics that a task has."""
+    if spec.kind == "multiclass":
+        return ["accuracy", "f1_macro", "f1_weighted"]
+    if spec.kind == "multilabel":
+        single = [f"{metric}_{'label_' if name in AVERAGES else ''}{name}" for name in spec.classes for metric in ("accuracy", "f1")]
+        return [*(f"f1_{average}" for average in AVERAGES), "map", "accuracy", *(single if len(spec.classes) <= FEW else ())]
+    task, found = Regression(spec), ["mae", "corr"]
+    found += ["acc2_has0", "f1_has0", "acc2_non0", "f1_non0"] if task.is_signed else []
+    found += ["acc5", "acc7"] if (spec.low, spec.high) == (-3.0, 3.0) else []
+    return found + (["acc2_sims", "f1_sims", "acc3_sims", "acc5_sims"] if task.is_sims else [])
 
 
 def sims_scores(prediction: Tensor, target: Tensor) -> dict[str, float]:

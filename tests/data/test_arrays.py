@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from workbench.data.arrays import SPECIAL, standardise, token_column, vocabulary, words
+from workbench.data.arrays import SPECIAL, token_column, vocabulary, words
 from workbench.data.batch import PADDING, UNKNOWN, Column, Dataset, ModalitySpec, Spec, Split, TaskSpec
+from workbench.data.scaling import standardise
 from workbench.errors import ConfigError, DataError
 
 REGRESSION = TaskSpec("regression")

@@ -1,8 +1,12 @@
 """The workbench's own files: what is written comes back, by memory map, and is left alone when it is stale."""
 
 import json
+import multiprocessing
 import os
+import pickle
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,8 +15,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from workbench.data import convert, load, native, scratch
+from workbench.data import available, convert, load, native, read, scratch
 from workbench.data.batch import Column, Dataset, ModalitySpec, Spec, Split, TaskSpec
+from workbench.data.card import card as find_card
+from workbench.data.inspection.check import check
 from workbench.errors import DataError
 from workbench.recording import fingerprint
 
@@ -96,6 +102,7 @@ def test_what_has_changed_since_is_read_again(own, tmp_path):
     assert "converted" in load(own).notes
     os.utime(tmp_path / "train.npz", ns=(1, 1))
     assert "converted" not in load(own).notes
+    assert load(own).notes["reading"][-1].endswith("were not used: convert again")
     convert(own)
     (tmp_path / "own.md").write_text(CARD.replace("Made by", "Written by"))
     assert "converted" not in load(own).notes
@@ -112,7 +119,7 @@ def test_other_options_and_another_version_are_other_files(own, monkeypatch):
     assert "converted" in load("opinions/balanced", train=20, valid=5, test=5).notes
     assert "converted" not in load("opinions/balanced", train=21, valid=5, test=5).notes
     convert(own)
-    monkeypatch.setattr(native, "VERSION", 2)
+    monkeypatch.setattr(native, "code_sum", lambda: "another")
     assert "converted" not in load(own).notes
 
 
@@ -157,7 +164,7 @@ def test_a_full_disk_leaves_what_was_there(own, monkeypatch):
     with pytest.raises(DataError, match=r"cannot be written: No space left(.|\n)*WORKBENCH_DATA"):
         convert(own)
     assert "converted" in load(own).notes
-    assert [path.name for path in kept.path.parent.iterdir()] == [kept.path.name]
+    assert [path.name for path in kept.path.parent.iterdir() if not path.name.endswith(".lock")] == [kept.path.name]
 
 
 def test_safetensors_itself_reads_the_files(own):
@@ -168,6 +175,118 @@ def test_safetensors_itself_reads_the_files(own):
     assert np.array_equal(found["audio"], data["valid"].columns["audio"].values.numpy())
     assert found["audio_offsets"].tolist() == data["valid"].columns["audio"].offsets.tolist()
     assert found["target"].tolist() == data["valid"].target.tolist()
+
+
+def test_a_file_elsewhere_is_another_data_set(own, tmp_path):
+    text = CARD.replace("sources: [{path: train.npz}, {path: valid.npz}, {path: test.npz}]", "sources: [{path: all.npz}]")
+    (tmp_path / "own.md").write_text(text)
+    card = find_card(own)
+    homes = [native.Home(card.at(tmp_path / name), tmp_path, "", {}) for name in ("a.pkl", "b.pkl")]
+    assert homes[0].folder != homes[1].folder
+
+
+def test_a_source_that_changes_while_it_is_read_makes_the_files_stale(own, tmp_path, monkeypatch):
+    write = native.write
+
+    def slow(*arguments, **settings):
+        os.utime(tmp_path / "train.npz", ns=(1, 1))
+        return write(*arguments, **settings)
+
+    monkeypatch.setattr(native, "write", slow)
+    convert(own)
+    assert "converted" not in load(own).notes
+
+
+def test_where_the_sources_are_gone_all_still_know_the_data(own, tmp_path):
+    before, _ = read(own)
+    convert(own)
+    for name in ("train", "valid", "test"):
+        (tmp_path / f"{name}.npz").unlink()
+    assert available(own)
+    after, facts = read(own)
+    assert facts[0].startswith("the files are gone; what was converted lies in ")
+    assert torch.allclose(before["test"].columns["audio"].values, after["test"].columns["audio"].values, atol=1e-5)
+    assert check(own).text().startswith("own: the data is what its card says")
+    (convert_folder(own) / "dataset.json").unlink()
+    assert not available(own)
+
+
+def convert_folder(name):
+    return native.Home(find_card(name), Path(name).parent, "", {}).folder
+
+
+def test_a_feature_that_never_changes_comes_back_too(own, tmp_path):
+    for name in ("train", "valid", "test"):
+        arrays = dict(np.load(tmp_path / f"{name}.npz"))
+        arrays["audio"][..., 2] = 7
+        np.savez(tmp_path / f"{name}.npz", **arrays)
+    convert(own)
+    assert not load(own)["valid"].columns["audio"].values[:, 2].any()
+    (tmp_path / "train.npz").unlink()
+    assert set(read(own)[0]["valid"].columns["audio"].values[:, 2].tolist()) == {7.0}
+
+
+def test_many_ids_and_long_texts_are_no_part_of_the_header(own, tmp_path):
+    size = int.from_bytes((convert(own).path / "train.safetensors").read_bytes()[:8], "little")
+    assert size < 2000
+    assert json.loads((convert(own).path / "train.json").read_text())["ids"] == load(own)["train"].ids
+
+
+def in_another_process(split):
+    return split.columns["audio"].is_mapped, split.columns["audio"].sum(), split.batch(torch.arange(3))["audio"].values.sum().item()
+
+
+@pytest.mark.parametrize("is_converted", [False, True])
+def test_another_process_finds_the_values_in_their_file(own, monkeypatch, is_converted):
+    """A comparison hands its data to the workers: files are mapped again there, also those without a name."""
+    monkeypatch.setattr(scratch, "LARGE", 1)
+    if is_converted:
+        convert(own)
+        monkeypatch.setattr(native, "LARGE", 1)
+    split = load(own)["train"]
+    column = split.columns["audio"]
+    assert column.is_mapped
+    packed = pickle.dumps(column)
+    assert len(packed) < column.bytes / 2 + 1500
+    assert torch.equal(pickle.loads(packed).values, column.values)
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        assert pool.submit(in_another_process, split).result() == in_another_process(split)
+
+
+def test_where_files_cannot_be_shared_values_are_copied(own, monkeypatch):
+    monkeypatch.setattr(scratch, "LARGE", 1)
+    column = load(own)["train"].columns["audio"]
+    copied = pickle.loads(pickle.dumps(replace(column, map=scratch.Room(column.map.map))))
+    assert not copied.is_mapped
+    assert torch.equal(copied.values, column.values)
+
+
+def open_files():
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_rooms_give_their_files_back(monkeypatch):
+    monkeypatch.setattr(scratch, "LARGE", 1)
+    before = open_files()
+    rooms = [scratch.empty((10, 10), np.float32) for _ in range(5)]
+    assert open_files() > before
+    del rooms
+    assert open_files() == before
+
+
+def test_two_at_once_both_succeed(own):
+    with ProcessPoolExecutor(4, mp_context=multiprocessing.get_context("spawn")) as pool:
+        done = list(pool.map(convert, [own] * 12))
+    assert len({result.path for result in done}) == 1
+    assert "converted" in load(own).notes
+    assert not [path for path in done[0].path.parent.iterdir() if path.name.startswith(".") and not path.name.endswith(".lock")]
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"code": 1}'])
+def test_a_description_of_another_shape_is_damage(own, content):
+    (convert(own).path / "dataset.json").write_text(content)
+    with pytest.raises(DataError, match="it lacks what convert writes"):
+        load(own)
 
 
 TYPES = st.sampled_from([np.float32, np.float64, np.float16, np.int64, np.uint8])

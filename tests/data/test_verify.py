@@ -182,3 +182,19 @@ def test_files_missing_cut_off_and_changed(tmp_path):
     path.write_bytes(b"abd")
     with pytest.raises(DataError, match=r"its sha256 differs(.|\n)*line 15"):
         verify_files(card, tmp_path)
+
+
+def test_a_sample_in_two_splits_is_refused(tmp_path):
+    with pytest.raises(DataError, match=r'the id "train_1" stands in two splits(.|\n)*split train and split valid'):
+        verify(build_card(tmp_path), with_split("valid", ids=["train_1"]))
+
+
+@pytest.mark.parametrize("value", [float("nan"), 50.0])
+def test_labels_of_single_modalities_are_on_the_scale_of_the_task(tmp_path, value):
+    made = with_split("train", labels={"audio": torch.tensor([0.5, value])})
+    with pytest.raises(DataError, match=r"what audio alone says is (nan|50)(.|\n)*row 1 \(train_1\)(.|\n)*-3 to 3"):
+        verify(build_card(tmp_path), made)
+    with pytest.raises(DataError, match="1 labels of audio for 2 samples"):
+        verify(build_card(tmp_path), with_split("train", labels={"audio": torch.zeros(1)}))
+    with pytest.raises(DataError, match="only one of two splits has labels of audio alone"):
+        verify(build_card(tmp_path), with_split("train", labels={"audio": torch.zeros(2)}))

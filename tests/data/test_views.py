@@ -74,8 +74,9 @@ def test_the_seed_decides_and_one_modality_does_not_shift_another():
     one, same, other = (apply(View(drop={"audio": 0.5}, view_seed=seed), made())["train"].columns["audio"].present for seed in (1, 1, 2))
     assert torch.equal(one, same)
     assert not torch.equal(one, other)
-    with_vision = apply(View(drop={"audio": 0.5, "vision": 0.0}, drop_frames={"vision": 0.5}, view_seed=1), made())
-    assert torch.equal(one, with_vision["train"].columns["audio"].present)
+    both = apply(View(drop={"audio": 0.5, "vision": 0.2}, view_seed=1), made())["train"].columns
+    rows = both["vision"].present.repeat_interleave(5)  # A sample without both keeps one.
+    assert torch.equal(one[rows], both["audio"].present[rows])
 
 
 def test_what_was_missing_before_stays_missing():
@@ -149,3 +150,63 @@ def test_options_of_load_are_views_or_the_readers():
         load("opinions/balanced", drop={"sound": 0.5})
     with pytest.raises(ConfigError, match=r'unknown modality "sound"'):
         load("opinions/balanced", modalities=["sound"])
+
+
+def test_a_sample_that_would_lose_every_frame_keeps_a_modality():
+    data = apply(View(drop_frames=0.97, drop={"vision": 1.0}), made())
+    audio = data["train"].columns["audio"].present.view(-1, 5)
+    assert bool(audio.any(1).all())
+    assert float(audio.all(1).float().mean()) > 0.5  # Given back whole.
+    alone = apply(View(modalities=["audio"], drop=0.5), made())
+    assert shares(alone["train"], "audio")[1] == pytest.approx(0.5, abs=0.08)
+
+
+def test_what_is_kept_decides_scale_and_words():
+    digits = load("digits", keep_groups=0.1)
+    assert digits.notes["standardised"] == ["stroke", "spectrum"]
+    values = digits["train"].columns["spectrum"].values
+    assert len(values) == 120
+    assert values.mean(0).abs().max() < 1e-5
+    assert (values.std(0, correction=0) - 1).abs().max() < 1e-4
+    data = load("opinions/balanced", train=300, valid=20, test=20, keep_groups=0.2)
+    known = set(data["train"].columns["text"].values.tolist()) | {1}
+    assert set(data["test"].columns["text"].values.tolist()) <= known
+    assert 1 in data["test"].columns["text"].values.tolist()
+
+
+def test_a_ceiling_is_only_kept_where_it_still_holds():
+    plain = load("opinions/balanced", train=30, valid=5, test=20)
+    assert load("opinions/balanced", train=30, valid=5, test=20, drop=0.5).ceiling == {}
+    assert load("opinions/balanced", train=30, valid=5, test=20, drop=0.5, drop_in="train").ceiling == plain.ceiling
+    assert load("opinions/balanced", train=30, valid=5, test=20, align_to="text").ceiling == {}
+    two = plain.select("text", "vision").ceiling
+    assert two["all"] == plain.ceiling["text+vision"]
+    assert set(two) == {"text", "vision", "text+vision", "all"}
+    assert plain.select("text").ceiling["all"] == plain.ceiling["text"]
+
+
+def test_alignment_comes_before_the_choice_of_modalities():
+    data = load("opinions/balanced", train=20, valid=5, test=5, align_to="audio", modalities=["vision"])
+    whole = load("opinions/balanced", train=20, valid=5, test=5)
+    assert torch.equal(data["train"].columns["vision"].lengths, whole["train"].columns["audio"].lengths)
+    with pytest.raises(ConfigError, match="has no other sequence to align"):
+        apply(View(align_to="audio"), made())
+
+
+@pytest.mark.parametrize("wrong", [{"audio": 3}, "much", -1])
+def test_a_wrong_rate_is_said_plainly(wrong):
+    with pytest.raises(ConfigError, match="drop=.* will not do: a rate is 0 to 1"):
+        take_options({"drop": wrong})
+
+
+def test_a_missing_modality_is_represented_by_zeros():
+    from workbench import methods
+
+    data = apply(View(drop={"vision": 0.5}), made())
+    model = methods.build("lf_dnn", {"hidden_size": 4}, data.spec).eval()
+    batch = data["train"].batch(torch.arange(40))
+    z = model(batch).representations["vision"]
+    is_there = batch["vision"].mask[:, 0]
+    assert not z[~is_there].any()
+    assert z[is_there].abs().sum(1).min() > 0
+    assert not made()["train"].batch(torch.arange(3))["vision"].has_gaps

@@ -226,3 +226,10 @@ def test_signs() -> None:
 def test_a_cell_that_stands_twice_is_an_error() -> None:
     with pytest.raises(DataError, match="the cell x = 0.2, y = 1.0 stands twice"):
         effect_map(pd.concat([DIALS, DIALS.iloc[:1]]))
+
+
+@pytest.mark.parametrize("draw", [predicted_and_true, lambda frame: confusion(frame, ["no", "yes"])])
+def test_several_labels_a_sample_are_refused_with_the_way_out(draw) -> None:
+    frame = pd.DataFrame({"label": ["happy", "sad"], "target": [0, 1], "prediction": [0.2, 0.8]})
+    with pytest.raises(DataError, match=r"several labels here \(happy, sad, ...\)(.|\n)*draw one: frame"):
+        draw(frame)

@@ -17,7 +17,7 @@ import pytest
 
 from workbench.errors import ConfigError, WorkbenchError
 from workbench.report.record import PageRecord, page_key
-from workbench.report.run import ReportResult
+from workbench.report.run import ReportResult, run_report
 
 
 def page(result: ReportResult, name: str) -> str:
@@ -78,6 +78,16 @@ def test_the_terminal_tells_the_same(whole: tuple[ReportResult, str]) -> None:
 def test_parameters_reach_the_notebook(whole: tuple[ReportResult, str]) -> None:
     assert "before 3" in page(whole[0], "01_bad")
     assert whole[0].pages[0].parameters == {"seeds": 3}
+
+
+def test_a_card_is_found_from_where_it_was_named(make_notebook, tmp_path, monkeypatch) -> None:
+    """A notebook runs in its own folder; `-p dataset=my/card.md` is a path of the person who asked."""
+    make_notebook("01_card", "# Card", "from pathlib import Path\nassert Path(dataset).read_text() == 'a card'", parameters='dataset = "x"')
+    (tmp_path / "my").mkdir()
+    (tmp_path / "my" / "card.md").write_text("a card")
+    monkeypatch.chdir(tmp_path)
+    made = run_report("x", notebooks=["01_card"], notebook_dir=tmp_path / "notebooks", parameters={"dataset": "my/card.md"}, out=tmp_path, quiet=True)
+    assert made.exit_code == 0
 
 
 class Links(HTMLParser):

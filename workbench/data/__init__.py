@@ -11,11 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from workbench.data import native, scratch, views
-from workbench.data.arrays import standardise
 from workbench.data.batch import Batch, Column, Dataset, Modality, ModalitySpec, Spec, Split, TaskSpec
 from workbench.data.card import DataCard
 from workbench.data.card import card as find_card
 from workbench.data.readers import Reader, reader
+from workbench.data.scaling import Scale, scales, with_scales
 from workbench.data.verify import missing_files, published_files, verify, verify_files
 from workbench.errors import ConfigError, WorkbenchError, unknown
 
@@ -28,14 +28,14 @@ def data_root(name: str = "", *, root: str | Path | None = None) -> Path:
 
 
 def available(name: str, *, root: str | Path | None = None) -> bool:
-    """True where the data set's files are on this machine with the sizes that the card says; nothing is read (cheap).
+    """True where the data set's files are on this machine with the sizes that the card says, or were converted; nothing is read (cheap).
 
     Raises:
         ConfigError: no card has the name.
     """
-    card = find_card(name)
-    variant = _preset(name) if card.variants else ""
-    return not missing_files(card, data_root(name, root=root), variant=variant)
+    card, folder = find_card(name), data_root(name, root=root)
+    variant = card.variant(_preset(name)) if card.variants else ""
+    return not missing_files(card, folder, variant=variant) or native.Home(card, folder, variant, {}).facts() is not None
 
 
 def load(name: str, *, root: str | Path | None = None, path: str | Path | None = None, **options: object) -> Dataset:
@@ -58,13 +58,26 @@ def load(name: str, *, root: str | Path | None = None, path: str | Path | None =
     """
     view, options = views.take_options(options)
     request = _Request(str(name), root, path, options)
-    converted = native.find(request.card, request.folder, request.variant, request.options)
-    return views.apply(view, converted or _standardised(request))
+    data = native.find(request.home)
+    if data is None:
+        data, _ = request.load()
+        if request.home.folder.is_dir():
+            stale = f"the converted files in {request.home.folder} are of other sources or another code, and were not used: convert again"
+            data = replace(data, notes={**data.notes, "reading": [*data.notes.get("reading", []), stale]})
+    return views.apply(view, data)
 
 
 def read(name: str, *, root: str | Path | None = None, path: str | Path | None = None, **options: object) -> tuple[Dataset, list[str]]:
-    """A data set as on disk, before standardising, and what was verified; arguments and errors as for `load`, without views."""
-    return _Request(str(name), root, path, options).read()
+    """A data set as on disk, before standardising, and what was verified; arguments and errors as for `load`, without views.
+
+    Where the files are gone and the data was converted, what was converted (up to rounding).
+    """
+    request = _Request(str(name), root, path, options)
+    gone = missing_files(request.card, request.folder, variant=request.variant)
+    converted = native.find_unscaled(request.home) if gone else None
+    if converted is None:
+        return request.read()
+    return converted, [f"the files are gone; what was converted lies in {converted.notes['converted']}", *verify(request.card, converted)]
 
 
 def convert(name: str, *, root: str | Path | None = None, path: str | Path | None = None, **options: object) -> native.Converted:
@@ -73,9 +86,9 @@ def convert(name: str, *, root: str | Path | None = None, path: str | Path | Non
     Memory stays bounded where the reader reads in pieces, however large the files are. Arguments and errors as for `load`, without views.
     """
     request = _Request(str(name), root, path, options)
-    data = _standardised(request)
-    folder = native.folder_of(request.card, request.folder, request.variant, request.options)
-    return native.write(data, folder, request.card, request.folder, variant=request.variant)
+    sources = request.home.sources()
+    data, found = request.load()
+    return native.write(data, request.home, sources=sources, scales=found)
 
 
 class _Request:
@@ -87,6 +100,7 @@ class _Request:
         self.variant = str(self.options.pop("variant", "")) if self.card.variants else ""
         if path is not None:
             self.card, self.folder = self.card.at(Path(path).expanduser(), self.variant), Path(path).expanduser().parent
+        self.home = native.Home(self.card, self.folder, self.variant, self.options)
 
     def read(self) -> tuple[Dataset, list[str]]:
         """The data set as on disk, and what was verified."""
@@ -98,11 +112,12 @@ class _Request:
         dataset = replace(dataset, notes={**dataset.notes, **notes, **chosen, "reading": reading})
         return dataset, verify(self.card, dataset)
 
-
-def _standardised(request: _Request) -> Dataset:
-    dataset, _ = request.read()
-    scaled = [name for name, modality in request.card.modalities.items() if modality.standardise and dataset.spec.modalities[name].kind != "tokens"]
-    return replace(standardise(dataset, scaled), notes={**dataset.notes, "standardised": scaled})
+    def load(self) -> tuple[Dataset, dict[str, Scale]]:
+        """The data set with the modalities standardised that the card names, and their scales."""
+        dataset, _ = self.read()
+        named = [name for name, modality in self.card.modalities.items() if modality.standardise and dataset.spec.modalities[name].kind != "tokens"]
+        found = scales(dataset, named)
+        return replace(with_scales(dataset, found), notes={**dataset.notes, "standardised": named}), found
 
 
 def _preset(name: str) -> str:
@@ -125,6 +140,9 @@ def _reader(card: DataCard, name: str, options: dict[str, object]) -> tuple[Read
             raise ConfigError(f'{card.name} has no presets, got "{preset}"', expected=card.name)
         options = {"preset": preset, **options}
     for option in options:
+        if option in views.View.model_fields and option not in known:
+            what = f"`{option}` is a view of the data: it belongs to a training or to load(), not here"
+            raise ConfigError(what, expected=f"options of the reader: {', '.join(known) or 'none'}")
         if not takes_any and option not in known:
             known = [*known, *views.View.model_fields]
             raise unknown("option", option, known)

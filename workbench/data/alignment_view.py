@@ -23,11 +23,13 @@ def align_to(data: Dataset, reference: str) -> Dataset:
     if data.spec.modalities[reference].kind not in ("sequence", "tokens"):
         raise ConfigError(f"align_to={reference}: {reference} has one step a sample", expected="a modality over time")
     length = data.spec.modalities[reference].length
+    if not any(spec.kind == "sequence" and name != reference for name, spec in data.spec.modalities.items()):
+        raise ConfigError(f"align_to={reference}: {data.name} has no other sequence to align", expected="a sequence beside it")
     for name, spec in data.spec.modalities.items():
         if spec.kind == "sequence" and name != reference:
             columns = {key: averaged(split.columns[name], split.columns[reference].lengths) for key, split in data.splits.items()}
             data = data.replace_modality(name, replace(spec, length=length, rate=None), columns)
-    return data
+    return replace(data, ceiling={})
 
 
 def averaged(column: Column, steps: torch.Tensor) -> Column:

@@ -1,17 +1,14 @@
-"""Own data: plain arrays in, a checked `Dataset` out; and the one home of words, vocabularies and standardising.
+"""Own data: plain arrays in, a checked `Dataset` out; and the one home of words and vocabularies.
 
 dataset_from_arrays("mine", {"train": {"text": [...], "audio": array, "target": array}, "valid": {...}}, task=TaskSpec("regression"))
 """
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Literal
 
 import numpy as np
-import torch
 
-from workbench.data import scratch
 from workbench.data.batch import UNKNOWN, Column, Dataset, Kind, ModalitySpec, Spec, Split, TaskSpec
 from workbench.data.targets import array_error, read_target
 from workbench.data.verify import first_repeated, verify_target, verify_values
@@ -51,52 +48,6 @@ def modality_spec(kind: Kind, columns: Iterable[Column], *, rate: float | None =
     size = len(vocabulary) if kind == "tokens" else shape[0]
     length = max(int(column.lengths.max()) for column in columns)
     return ModalitySpec(kind, size, length, rate, tuple(vocabulary), shape=shape if kind == "image" else ())
-
-
-def standardise(dataset: Dataset, names: Iterable[str]) -> Dataset:
-    """Every feature of some modalities with mean 0 and standard deviation 1 over all steps of TRAIN, all splits by those numbers.
-
-    A feature that never changes in train becomes 0 everywhere: there is nothing to learn from it, and dividing by its spread
-    would blow up whatever valid and test hold there.
-    """
-    splits = dict(dataset.splits)
-    for name in names:
-        mean, spread = _mean_and_spread(splits["train"].columns[name])
-        for key, split in splits.items():
-            splits[key] = replace(split, columns={**split.columns, name: _scaled(split.columns[name], mean, spread)})
-    return replace(dataset, splits=splits)
-
-
-def _mean_and_spread(column: Column) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean and standard deviation of every feature over all steps that are there (float64), some steps at a time; infinite where it never changes."""
-    count = 0
-    first = column.values[0 if column.present is None else int(column.present.int().argmax())].double()
-    total, squares = torch.zeros_like(first), torch.zeros_like(first)
-    low, high = first.clone(), first.clone()
-    for start, piece in column.pieces():
-        if column.present is not None:
-            piece = piece[column.present[start : start + len(piece)]]
-            if not len(piece):
-                continue
-        count += len(piece)
-        # Sums of differences from the first step: exact where a feature is large and hardly changes.
-        moved = piece.double() - first
-        total += moved.sum(0)
-        squares += moved.square().sum(0)
-        low, high = torch.minimum(low, piece.amin(0).double()), torch.maximum(high, piece.amax(0).double())
-    count = max(1, count)
-    mean = total / count
-    spread = (squares / count - mean.square()).clamp_min(0).sqrt()
-    return first + mean, torch.where(high > low, spread, torch.inf)
-
-
-def _scaled(column: Column, mean: torch.Tensor, spread: torch.Tensor) -> Column:
-    """The column by a mean and spread for each feature."""
-    values, room = scratch.empty(tuple(column.values.shape), np.float32)
-    for start, piece in column.pieces():
-        values[start : start + len(piece)] = ((piece.double() - mean) / spread).numpy()
-        scratch.release(room)
-    return Column(torch.from_numpy(values), column.offsets, column.present, map=room)
 
 
 def dataset_from_arrays(
@@ -267,4 +218,4 @@ def _check_ids(dataset: Dataset) -> None:
         raise DataError(f'{dataset.name}: the id "{repeated}" stands twice', where=f"split {' and '.join(found)}", expected="one unique id a sample")
 
 
-__all__ = ["SPECIAL", "dataset_from_arrays", "modality_spec", "standardise", "token_column", "vocabulary", "words"]
+__all__ = ["SPECIAL", "dataset_from_arrays", "modality_spec", "token_column", "vocabulary", "words"]

@@ -276,7 +276,15 @@ class Dataset:
         keep = [name for name in self.modalities if name in modalities]
         spec = Spec({name: self.spec.modalities[name] for name in keep}, self.spec.task)
         splits = {name: replace(split, columns={key: split.columns[key] for key in keep}) for name, split in self.splits.items()}
-        return replace(self, spec=spec, splits=splits)
+        return replace(self, spec=spec, splits=splits, ceiling=self._ceiling_of(keep))
+
+    def _ceiling_of(self, names: Sequence[str]) -> dict[str, dict[str, float]]:
+        """The ceilings of what is left: `all` is then the best of the modalities that were kept."""
+        if len(names) == len(self.spec.modalities) or not self.ceiling:
+            return self.ceiling
+        found = {key: scores for key, scores in self.ceiling.items() if key != "all" and set(key.split("+")) <= set(names)}
+        together = next((scores for key, scores in found.items() if set(key.split("+")) == set(names)), None)
+        return found if together is None else {**found, "all": together}
 
     def subset(self, n: int, *, seed: int = 0) -> "Dataset":
         """At most `n` training samples (at random, by seed); valid and test stay whole."""

@@ -1,13 +1,14 @@
 """One modality of a split, ragged: all real steps of all samples one after the other, and where each sample begins."""
 
 import hashlib
-import mmap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from workbench.data.scratch import Room, again, release
 
 PIECE = 4_000_000
 """Values that are looked at together where a column may be larger than memory."""
@@ -20,14 +21,16 @@ class Modality:
     Args:
         values: `batch time feature` (float), `batch time` (token ids) or `batch channel height width` (images).
         mask: `batch time` (bool), True where a step is real and not missing.
+        has_gaps: steps may be missing: a sample whose mask is False throughout does not have this modality.
     """
 
     values: Tensor
     mask: Tensor
+    has_gaps: bool = False
 
     def to(self, device: torch.device | str) -> "Modality":
         """The same on a device."""
-        return Modality(self.values.to(device, non_blocking=True), self.mask.to(device, non_blocking=True))
+        return Modality(self.values.to(device, non_blocking=True), self.mask.to(device, non_blocking=True), self.has_gaps)
 
 
 @dataclass(frozen=True)
@@ -40,14 +43,29 @@ class Column:
         present: `steps` (bool), False where a step keeps its place in time but its values are missing (a batch has zeros there); None: all are
             there.
         digest: sum of the content, where it is known already (see `sum`).
-        map: the memory map of the file that the values lie in, where they do; they are read when they are asked for.
+        map: the file that the values lie in, where they do; they are read when they are asked for, and must not be changed in place.
     """
 
     values: Tensor
     offsets: Tensor
     present: Tensor | None = None
     digest: str = field(default="", compare=False)
-    map: mmap.mmap | None = field(default=None, compare=False, repr=False)
+    map: Room | None = field(default=None, compare=False, repr=False)
+
+    def __getstate__(self) -> dict[str, object]:
+        """For another process: values in a file are not copied, but found there again."""
+        state = {name: getattr(self, name) for name in ("values", "offsets", "present", "digest", "map")}
+        if self.map is not None:
+            state["map"] = None
+            state["values"] = self.map.place(self.values.numpy()) if self.map.path else self.values.clone()
+        return state
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        if isinstance(state["values"], tuple):
+            values, room = again(*state["values"])
+            state = {**state, "values": torch.from_numpy(values), "map": room}
+        for name, value in state.items():
+            object.__setattr__(self, name, value)
 
     @classmethod
     def from_list(cls, samples: Sequence[np.ndarray]) -> "Column":
@@ -83,32 +101,33 @@ class Column:
         """True where the values lie in a file."""
         return self.map is not None
 
-    def pieces(self, numbers: int = PIECE) -> Iterator[tuple[int, Tensor]]:
+    def pieces(self, numbers: int = 0) -> Iterator[tuple[int, Tensor]]:
         """The values some steps at a time, each with its first step: for work on data that is larger than memory.
 
         Args:
-            numbers: about how many values in a piece.
+            numbers: about how many values in a piece; 0: PIECE.
         """
-        steps = max(1, numbers // max(1, self.values[:1].numel()))
+        steps = max(1, (numbers or PIECE) // max(1, self.values[:1].numel()))
         for start in range(0, len(self.values), steps):
             yield start, self.values[start : start + steps]
             self.release()
 
     def release(self) -> None:
         """Tells the system that the pages of a mapped column are not needed for now; they are read again when they are."""
-        if self.map is not None and hasattr(mmap, "MADV_DONTNEED"):
-            self.map.madvise(mmap.MADV_DONTNEED)
+        release(self.map)
 
     def sum(self) -> str:
         """The sha256 of values, offsets and what is missing: equal for equal columns, wherever they lie."""
-        if self.digest:
-            return self.digest
+        known = self.digest or getattr(self, "_sum", "")
+        if known:
+            return known
         digest = hashlib.sha256(f"{self.values.dtype}{list(self.values.shape[1:])}".encode())
         for _, piece in self.pieces():
             digest.update(_raw(piece))
         for part in (self.offsets, self.present):
             if part is not None:
                 digest.update(_raw(part))
+        object.__setattr__(self, "_sum", digest.hexdigest())  # Kept beside the fields: a changed copy does not take it along.
         return digest.hexdigest()
 
     def to(self, device: torch.device | str) -> "Column":
@@ -141,7 +160,7 @@ class Column:
         if self.present is not None:
             mask = self.present[position][:, None]
             values = values * _over(mask[:, 0], values)
-        return Modality(values if is_image else values.unsqueeze(1), mask)
+        return Modality(values if is_image else values.unsqueeze(1), mask, self.present is not None)
 
     def _copied(self, starts: np.ndarray, lengths: np.ndarray, is_real: np.ndarray) -> Modality:
         """A padded batch on the CPU: one copy of memory a sample, which is some times faster there than an index a step."""
@@ -153,7 +172,7 @@ class Column:
         if self.present is not None:
             is_real &= self.present.numpy()[_positions(starts, is_real)]
             values[~is_real] = 0
-        return Modality(torch.from_numpy(values), torch.from_numpy(is_real))
+        return Modality(torch.from_numpy(values), torch.from_numpy(is_real), self.present is not None)
 
     def _gathered(self, starts: np.ndarray, lengths: np.ndarray, is_real: np.ndarray) -> Modality:
         """A padded batch on another device, gathered there."""
@@ -163,7 +182,7 @@ class Column:
         values = self.values.index_select(0, position.flatten()).unflatten(0, position.shape)
         if self.present is not None:
             mask = mask & self.present[position]
-        return Modality(values.masked_fill_(~mask if values.dim() == 2 else ~mask[..., None], 0), mask)
+        return Modality(values.masked_fill_(~mask if values.dim() == 2 else ~mask[..., None], 0), mask, self.present is not None)
 
 
 def _positions(starts: np.ndarray, is_real: np.ndarray) -> np.ndarray:

@@ -1,24 +1,27 @@
 """The workbench's own files: a data set that was read, verified and standardised once, opened by memory map afterwards.
 
-    <data home>/native/<card>-<key>/dataset.json        what it is: card, options, sources, spec, notes, sums
-                                    train.safetensors   <modality>, <modality>_offsets[, <modality>_present], target, label.<modality>, ...
-                                    valid.safetensors   (and ids, groups and texts in the file's metadata, as JSON)
+    <data home>/native/<card>-<key>/dataset.json        what it is: card, options, sources, spec, notes, scales
+                                    train.safetensors   <modality>, <modality>_offsets[, <modality>_present], target, label.<modality>,
+                                                        evidence.<name>
+                                    train.json          ids, groups, texts, and the sum of each modality
+                                    valid.safetensors, ...
 
-The key is made of the card, the variant, the reader's options and the data root, so that `load` finds what `convert` wrote. A source that has
-changed since makes the files stale: they are then left alone and the source is read.
+The key is made of the card, its files, the variant, the reader's options and the data root, so that `load` finds what `convert` wrote. Sources or
+code of the data package that have changed since make the files stale: they are then left alone and the source is read.
 """
 
+import fcntl
 import hashlib
 import json
 import mmap
-import os
-import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,11 +29,9 @@ from torch import Tensor
 
 from workbench.data.batch import Column, Dataset, ModalitySpec, Spec, Split, TaskSpec
 from workbench.data.card import DataCard
-from workbench.data.scratch import LARGE, data_home
+from workbench.data.scaling import Scale, without_scales
+from workbench.data.scratch import LARGE, Room, data_home
 from workbench.errors import DataError
-
-VERSION = 1
-"""Changes when files that were written before can not be read any more."""
 
 TYPES = {
     "float64": "F64",
@@ -45,6 +46,8 @@ TYPES = {
 }
 """Names of number types in torch and in safetensors, the widest first: written in this order every array begins at a multiple of its size."""
 
+FACTS = {"code", "card", "card_sha256", "sources", "name", "splits", "spec", "notes", "ceiling", "scales"}
+
 
 @dataclass(frozen=True)
 class Converted:
@@ -53,7 +56,7 @@ class Converted:
     Args:
         path: the folder.
         bytes: its size.
-        seconds: how long it took.
+        seconds: how long it took to write.
     """
 
     path: Path
@@ -61,22 +64,87 @@ class Converted:
     seconds: float
 
 
-def folder_of(card: DataCard, root: Path, variant: str, options: Mapping[str, object]) -> Path:
-    """Where the converted data set of a card, variant, options and data root lies, or would lie."""
-    what = json.dumps([card.sha256, variant, {key: options[key] for key in sorted(options)}, str(root.resolve())], default=str)
-    return data_home() / "native" / f"{card.name}{f'-{variant}' if variant else ''}-{hashlib.sha256(what.encode()).hexdigest()[:10]}"
+@dataclass(frozen=True)
+class Home:
+    """Where the converted data set of a card, variant, options and data root lies, or would lie.
+
+    Args:
+        card, root, variant, options: what it is made of.
+    """
+
+    card: DataCard
+    root: Path
+    variant: str
+    options: Mapping[str, object]
+
+    @property
+    def folder(self) -> Path:
+        """The folder."""
+        files = [source.path for source in self.card.files(self.variant)]
+        options = {key: self.options[key] for key in sorted(self.options)}
+        what = json.dumps([self.card.sha256, files, self.variant, options, str(self.root.resolve())], default=str)
+        name = f"{self.card.name}{f'-{self.variant}' if self.variant else ''}-{hashlib.sha256(what.encode()).hexdigest()[:10]}"
+        return data_home() / "native" / name
+
+    def sources(self) -> dict[str, list[int]]:
+        """Size and time of change of each source, nothing for one that is not there."""
+        return {source.path: _state(self.root / source.path) for source in self.card.files(self.variant)}
+
+    def facts(self) -> dict[str, Any] | None:
+        """What stands in dataset.json; None where there is none, or where card, code or a source has changed since.
+
+        Raises:
+            DataError: the file is damaged.
+        """
+        path = self.folder / "dataset.json"
+        try:
+            facts = json.loads(path.read_text())
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise _damaged(path, str(error)) from error
+        if not isinstance(facts, dict) or not set(facts) >= FACTS:
+            raise _damaged(path, "it lacks what convert writes")
+        now, then = self.sources(), facts["sources"]
+        # A source that was moved away has not changed.
+        same = now.keys() == then.keys() and all(not state or then[path] == state for path, state in now.items())
+        return facts if same and facts["card_sha256"] == self.card.sha256 and facts["code"] == code_sum() else None
 
 
-def write(data: Dataset, folder: Path, card: DataCard, root: Path, *, variant: str = "") -> Converted:
-    """Writes a data set, whole or not at all; what was there before is replaced at the end.
+def _state(path: Path) -> list[int]:
+    try:
+        found = path.stat()
+    except OSError:
+        return []
+    return [found.st_size, found.st_mtime_ns]
+
+
+@cache
+def code_sum() -> str:
+    """The sum of the code that makes data sets of files: what another code has read may be other numbers."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def write(data: Dataset, home: Home, *, sources: dict[str, list[int]], scales: Mapping[str, Scale]) -> Converted:
+    """Writes a data set, whole or not at all, and opens it once; what was there before is replaced at the end.
+
+    Args:
+        data: as `load` gives it.
+        home: where to.
+        sources: `Home.sources` from before the data was read, so that a change while it was read is seen.
+        scales: mean and spread of each standardised modality.
 
     Raises:
         DataError: the disk is full, or the folder cannot be written.
     """
-    begin = time.perf_counter()
-    sources = {source.path: _state(root / source.path) for source in card.files(variant)}
-    facts = {"version": VERSION, "card": card.name, "card_sha256": card.sha256, "sources": sources, "name": data.name, "splits": list(data.splits)}
+    begin, folder, card = time.perf_counter(), home.folder, home.card
+    facts = {"code": code_sum(), "card": card.name, "card_sha256": card.sha256, "sources": sources, "name": data.name, "splits": list(data.splits)}
     facts |= {"spec": asdict(data.spec), "notes": data.notes, "ceiling": data.ceiling}
+    # An infinite spread (a feature that never changes) is no JSON: 0 stands for it.
+    facts["scales"] = {key: [mean.tolist(), torch.where(spread.isfinite(), spread, 0.0).tolist()] for key, (mean, spread) in scales.items()}
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as made:
@@ -84,80 +152,82 @@ def write(data: Dataset, folder: Path, card: DataCard, root: Path, *, variant: s
             part.mkdir()
             for name, split in data.splits.items():
                 write_split(split, part / f"{name}.safetensors")
-            (part / "dataset.json").write_text(json.dumps(facts, default=str))
-            shutil.rmtree(folder, ignore_errors=True)
-            os.replace(part, folder)
+            (part / "dataset.json").write_text(json.dumps(facts, default=str, allow_nan=False))
+            _opened(part, facts)
+            with _alone(folder):
+                if folder.exists():
+                    folder.rename(Path(made) / "before")
+                part.rename(folder)
     except OSError as error:
         what = f"{data.name}: the converted data cannot be written: {error.strerror or error}"
         raise DataError(what, where=str(folder), do="free some space or choose another folder: set WORKBENCH_DATA") from error
     return Converted(folder, sum(file.stat().st_size for file in folder.iterdir()), time.perf_counter() - begin)
 
 
-def _state(path: Path) -> list[int]:
-    """Size and time of change of a file, which tell that it is still the same."""
-    found = path.stat()
-    return [found.st_size, found.st_mtime_ns]
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One process at a time puts its files in place."""
+    with (folder.parent / f".{folder.name}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def write_split(split: Split, path: Path) -> None:
-    """One split as a safetensors file, some steps at a time: safetensors' own writer wants everything in memory."""
-    tensors: dict[str, Tensor] = {"target": split.target, **{f"label.{name}": values for name, values in split.labels.items()}}
-    for name, column in split.columns.items():
-        tensors |= {name: column.values, f"{name}_offsets": column.offsets}
-        if column.present is not None:
-            tensors[f"{name}_present"] = column.present
-    order = sorted(tensors, key=lambda name: list(TYPES).index(str(tensors[name].dtype).removeprefix("torch.")))
-    metadata = {
-        "ids": split.ids,
-        "groups": split.groups,
-        "texts": split.texts,
-        "sums": {name: column.sum() for name, column in split.columns.items()},
-    }
-    metadata["evidence"] = {name: values.tolist() for name, values in split.evidence.items()}
-    header: dict[str, Any] = {"__metadata__": {key: json.dumps(value) for key, value in metadata.items()}}
-    end = 0
-    for name in order:
-        begin, end = end, end + tensors[name].numel() * tensors[name].element_size()
-        kind = TYPES[str(tensors[name].dtype).removeprefix("torch.")]
-        header[name] = {"dtype": kind, "shape": list(tensors[name].shape), "data_offsets": [begin, end]}
+    """One split as a safetensors file, some steps at a time: safetensors' own writer wants everything in memory. Words stand in a file beside it."""
+    facts = {"ids": split.ids, "groups": split.groups, "texts": split.texts, "sums": {name: column.sum() for name, column in split.columns.items()}}
+    path.with_suffix(".json").write_text(json.dumps(facts))
+    tensors = _tensors(split)
+    header, end = {}, 0
+    for name, tensor in tensors.items():
+        begin, end = end, end + tensor.numel() * tensor.element_size()
+        header[name] = {"dtype": TYPES[_kind(tensor)], "shape": list(tensor.shape), "data_offsets": [begin, end]}
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
     with path.open("wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
-        for name in order:
-            for piece in _pieces(split, name, tensors[name]):
+        for name, tensor in tensors.items():
+            for piece in (part for _, part in split.columns[name].pieces()) if name in split.columns else [tensor]:
                 file.write(memoryview(piece.detach().cpu().contiguous().numpy().reshape(-1)).cast("B"))
 
 
-def _pieces(split: Split, name: str, tensor: Tensor) -> Iterator[Tensor]:
-    if name in split.columns:
-        return (piece for _, piece in split.columns[name].pieces())
-    return iter([tensor])
+def _tensors(split: Split) -> dict[str, Tensor]:
+    """All numbers of a split by name, the widest type first."""
+    tensors: dict[str, Tensor] = {"target": split.target, **{f"label.{name}": values for name, values in split.labels.items()}}
+    tensors |= {f"evidence.{name}": torch.from_numpy(np.ascontiguousarray(values)) for name, values in split.evidence.items()}
+    for name, column in split.columns.items():
+        tensors |= {name: column.values, f"{name}_offsets": column.offsets}
+        if column.present is not None:
+            tensors[f"{name}_present"] = column.present
+    return dict(sorted(tensors.items(), key=lambda item: list(TYPES).index(_kind(item[1]))))
 
 
-def find(card: DataCard, root: Path, variant: str, options: Mapping[str, object]) -> Dataset | None:
-    """The converted data set, opened by memory map; None where there is none, or where its sources have changed since.
+def _kind(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
+
+
+def find(home: Home) -> Dataset | None:
+    """The converted data set, opened by memory map; None where there is none, or where its card, its sources or the code have changed since.
 
     Raises:
         DataError: its files are damaged.
     """
-    folder = folder_of(card, root, variant, options)
-    try:
-        facts = json.loads((folder / "dataset.json").read_text())
-    except FileNotFoundError:
+    facts = home.facts()
+    return None if facts is None else _opened(home.folder, facts)
+
+
+def find_unscaled(home: Home) -> Dataset | None:
+    """The converted data set as it was before it was standardised (up to rounding): for a look at it where its sources are gone."""
+    facts = home.facts()
+    if facts is None:
         return None
-    except (OSError, ValueError) as error:
-        raise _damaged(folder / "dataset.json", str(error)) from error
-    if facts.get("version") != VERSION or facts.get("card_sha256") != card.sha256 or not _are_same(facts["sources"], root):
-        return None
+    found = {name: tuple(torch.tensor(values, dtype=torch.float64) for values in scale) for name, scale in facts["scales"].items()}
+    return without_scales(_opened(home.folder, facts), found)
+
+
+def _opened(folder: Path, facts: Mapping[str, Any]) -> Dataset:
     spec = read_spec(facts["spec"])
     splits = {name: read_split(folder / f"{name}.safetensors", name, spec) for name in facts["splits"]}
     return Dataset(facts["name"], spec, splits, {**facts["notes"], "converted": str(folder)}, facts["ceiling"])
-
-
-def _are_same(sources: dict[str, list[int]], root: Path) -> bool:
-    """True where no source has changed; one that was moved away has not."""
-    return all(not (root / path).is_file() or _state(root / path) == state for path, state in sources.items())
 
 
 def read_spec(saved: Mapping[str, Any]) -> Spec:
@@ -175,59 +245,45 @@ def read_split(path: Path, name: str, spec: Spec) -> Split:
     Raises:
         DataError: the file is not what `write_split` wrote.
     """
-    with _opened(path) as file:
-        arrays, metadata, room = _arrays(file)
-    plain = {key: json.loads(value) for key, value in metadata.items()}
+    arrays, room = _arrays(path)
     try:
+        plain = json.loads(path.with_suffix(".json").read_text())
         columns = {key: _column(key, arrays, plain["sums"], room) for key in spec.modalities}
-        labels = {key.removeprefix("label."): torch.from_numpy(value) for key, value in arrays.items() if key.startswith("label.")}
-        evidence = {key: np.array(value) for key, value in plain["evidence"].items()}
-        split = Split(name, columns, torch.from_numpy(arrays["target"]), plain["ids"], plain["groups"], plain["texts"], labels, evidence)
-    except (KeyError, TypeError, ValueError) as error:
+        labels = {key.removeprefix("label."): torch.from_numpy(value.copy()) for key, value in arrays.items() if key.startswith("label.")}
+        evidence = {key.removeprefix("evidence."): value.copy() for key, value in arrays.items() if key.startswith("evidence.")}
+        split = Split(name, columns, torch.from_numpy(arrays["target"].copy()), plain["ids"], plain["groups"], plain["texts"], labels, evidence)
+    except (OSError, KeyError, TypeError, ValueError) as error:
         raise _damaged(path, f"{type(error).__name__}: {error}") from error
     for key, column in columns.items():
         _check(path, key, column, len(split))
     return split
 
 
-class _opened:  # noqa: N801 - used like a function
-    """The file, open, after safetensors' own reader has found its header in order."""
+def _arrays(path: Path) -> tuple[dict[str, np.ndarray], Room]:
+    """All arrays of a safetensors file as views of its memory map, after safetensors' own reader has found its header in order."""
+    from safetensors import SafetensorError, safe_open
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __enter__(self) -> BinaryIO:
-        from safetensors import SafetensorError, safe_open
-
-        try:
-            with safe_open(self.path, framework="pt"):
-                pass
-            self.file = self.path.open("rb")
-        except (SafetensorError, OSError) as error:
-            raise _damaged(self.path, str(error)) from error
-        return self.file
-
-    def __exit__(self, *what: object) -> None:
-        self.file.close()
-
-
-def _arrays(file: BinaryIO) -> tuple[dict[str, np.ndarray], dict[str, str], mmap.mmap]:
-    """All arrays of a safetensors file as views of its memory map, and its metadata."""
-    size = int.from_bytes(file.read(8), "little")
-    header = json.loads(file.read(size))
-    metadata = header.pop("__metadata__", {})
-    # A private map: its pages can be given back, and nothing that is done to them reaches the file.
-    room = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+    try:
+        with safe_open(path, framework="pt"):
+            pass
+        with path.open("rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(size))
+            # A private map: its pages can be given back, and nothing that is done to them reaches the file.
+            room = Room.of(file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
+    except (SafetensorError, OSError) as error:
+        raise _damaged(path, str(error)) from error
+    header.pop("__metadata__", None)
     kinds = {kind: name for name, kind in TYPES.items()}
     arrays = {}
     for key, entry in header.items():
         begin, end = entry["data_offsets"]
         dtype = np.dtype(kinds[entry["dtype"]])
-        arrays[key] = np.frombuffer(room, dtype, (end - begin) // dtype.itemsize, 8 + size + begin).reshape(entry["shape"])
-    return arrays, metadata, room
+        arrays[key] = np.frombuffer(room.map, dtype, (end - begin) // dtype.itemsize, 8 + size + begin).reshape(entry["shape"])
+    return arrays, room
 
 
-def _column(key: str, arrays: dict[str, np.ndarray], sums: dict[str, str], room: mmap.mmap) -> Column:
+def _column(key: str, arrays: dict[str, np.ndarray], sums: dict[str, str], room: Room) -> Column:
     """A column; small ones come into memory, where they are quicker."""
     values, is_large = arrays[key], arrays[key].nbytes >= LARGE
     present = torch.from_numpy(arrays[f"{key}_present"].copy()) if f"{key}_present" in arrays else None

@@ -97,7 +97,8 @@ def pieces(padded: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
     for start in range(0, len(padded), size):
         rows = slice(start, start + size)
         yield rows, np.asarray(padded[rows])
-        scratch.release(map_of(padded))
+        mapped = map_of(padded)
+        scratch.release(scratch.Room(mapped) if mapped is not None else None)
 
 
 def map_of(array: np.ndarray) -> mmap.mmap | None:

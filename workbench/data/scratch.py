@@ -3,7 +3,10 @@
 import mmap
 import os
 import tempfile
+import weakref
+from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -23,8 +26,48 @@ def main_memory() -> int:
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 8 * 1024**3
 
 
-def empty(shape: tuple[int, ...], dtype: np.dtype | type) -> tuple[np.ndarray, mmap.mmap | None]:
-    """An array to be filled, and its memory map where it lies in a file.
+@dataclass(frozen=True)
+class Room:
+    """A file in memory.
+
+    Args:
+        map: its memory map.
+        path: where another process of this machine opens it while this room lives; empty where none can.
+    """
+
+    map: mmap.mmap
+    path: str = ""
+
+    @classmethod
+    def of(cls, file: BinaryIO, map: mmap.mmap) -> "Room":
+        """The room of an open file, which another process can find through this one's list of open files (Linux), also without a name."""
+        descriptor = os.dup(file.fileno())
+        path = f"/proc/{os.getpid()}/fd/{descriptor}"
+        room = cls(map, path if Path(path).exists() else "")
+        weakref.finalize(room, os.close, descriptor)
+        return room
+
+    def release(self) -> None:
+        """Tells the system that the pages are not needed for now; they are read again when they are."""
+        if hasattr(mmap, "MADV_DONTNEED"):
+            self.map.madvise(mmap.MADV_DONTNEED)
+
+    def place(self, array: np.ndarray) -> tuple[str, int, str, tuple[int, ...]]:
+        """What `again` needs to find an array of the room in another process: path, offset, type, shape."""
+        begin = np.frombuffer(self.map, np.uint8, 1).ctypes.data
+        return self.path, array.ctypes.data - begin, array.dtype.str, array.shape
+
+
+def again(path: str, offset: int, dtype: str, shape: tuple[int, ...]) -> tuple[np.ndarray, Room]:
+    """An array that another process described by `Room.place`, from the same file."""
+    with open(path, "rb") as file:  # noqa: PTH123 - a path below /proc is no path to tidy
+        room = Room(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY), path)
+    count = int(np.prod(shape, dtype=np.int64))
+    return np.frombuffer(room.map, np.dtype(dtype), count, offset).reshape(shape), room
+
+
+def empty(shape: tuple[int, ...], dtype: np.dtype | type) -> tuple[np.ndarray, Room | None]:
+    """An array to be filled, and its room where it lies in a file.
 
     Raises:
         DataError: the file cannot be made.
@@ -38,14 +81,14 @@ def empty(shape: tuple[int, ...], dtype: np.dtype | type) -> tuple[np.ndarray, m
         # Without a name from the start: whatever ends the program also frees the room.
         with tempfile.TemporaryFile(dir=folder) as file:
             os.posix_fallocate(file.fileno(), 0, size) if hasattr(os, "posix_fallocate") else file.truncate(size)
-            room = mmap.mmap(file.fileno(), size)
+            room = Room.of(file, mmap.mmap(file.fileno(), size))
     except OSError as error:
         what = f"no room for {size / 1e9:.1f} GB of data: {error.strerror or error}"
         raise DataError(what, where=str(folder), do="free some space, or choose another disk: set WORKBENCH_DATA") from error
-    return np.frombuffer(room, dtype).reshape(shape), room
+    return np.frombuffer(room.map, dtype).reshape(shape), room
 
 
-def release(room: mmap.mmap | None) -> None:
-    """Tells the system that the pages of a map are not needed for now."""
-    if room is not None and hasattr(mmap, "MADV_DONTNEED"):
-        room.madvise(mmap.MADV_DONTNEED)
+def release(room: Room | None) -> None:
+    """Tells the system that the pages of a room are not needed for now."""
+    if room is not None:
+        room.release()

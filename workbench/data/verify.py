@@ -97,6 +97,8 @@ def verify(card: DataCard, dataset: Dataset) -> list[str]:
             verify_values(card.name, split, name, column, dataset.spec.modalities[name], do=_check(card, "modalities", name, "size"))
         verify_target(card.name, split, dataset, do=_check(card, "task", "range" if card.task.kind == "regression" else "classes"))
         _verify_groups(card, split)
+        _verify_alone(card, split)
+    _verify_apart(card, dataset)
     return _facts(card, dataset)
 
 
@@ -252,6 +254,47 @@ def _verify_groups(card: DataCard, split: Split) -> None:
     # A copy that lacks a video is said, not refused: where the card knows the counts, they refuse it.
     if split.groups is None:
         raise _differs(card, f"the videos or speakers of the split {split.name} are not known", "folds", "folds", split.name)
+
+
+def _verify_alone(card: DataCard, split: Split) -> None:
+    """What each modality alone says is on the scale of the task."""
+    for name, values in split.labels.items():
+        where = f"split {split.name}, labels of {name}"
+        if len(values) != len(split):
+            raise DataError(f"{card.name}: {len(values)} labels of {name} for {len(split)} samples", where=where, expected=f"{len(split)} labels")
+        if card.task.range is None:
+            continue
+        low, high = card.task.range
+        wrong = ~((values >= low) & (values <= high))
+        if bool(wrong.any()):
+            row = int(wrong.nonzero()[0][0])
+            what = f"{card.name}: what {name} alone says is {float(values[row]):g}"
+            raise DataError(what, where=f"{where}, {_row(split, row)}", expected=f"a number in {low:g} to {high:g}", do=_check(card, "task", "range"))
+
+
+def _verify_apart(card: DataCard, dataset: Dataset) -> None:
+    """No sample is in two splits, and all splits have the labels of the same single modalities."""
+    splits = list(dataset.splits.values())
+    for i, split in enumerate(splits):
+        for other in splits[i + 1 :]:
+            shared = set(split.ids) & set(other.ids)
+            if shared:
+                what = (
+                    f'{card.name}: the id "{min(shared)}" and {len(shared) - 1} more stand in two splits'
+                    if len(shared) > 1
+                    else (f'{card.name}: the id "{min(shared)}" stands in two splits')
+                )
+                where = f"split {split.name} and split {other.name}"
+                raise DataError(
+                    what,
+                    where=where,
+                    expected="each sample in one split",
+                    do="correct the files: a score on a sample that was trained on says nothing",
+                )
+            if set(split.labels) != set(other.labels):
+                name = min(set(split.labels) ^ set(other.labels))
+                where = f"split {split.name} and split {other.name}"
+                raise DataError(f"{card.name}: only one of two splits has labels of {name} alone", where=where, expected="all splits or none")
 
 
 def _facts(card: DataCard, dataset: Dataset) -> list[str]:

@@ -15,7 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from torch import Tensor
 
 from workbench.data.alignment_view import align_to
-from workbench.data.batch import Dataset, Split
+from workbench.data.batch import UNKNOWN, Dataset, Split
+from workbench.data.scaling import standardise
 from workbench.errors import ConfigError, unknown
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -28,8 +29,8 @@ class View(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    modalities: list[str] = Field([], description="only these modalities, in the card's order; empty: all")
     align_to: str = Field("", description="average every sequence over the steps of this modality; empty: as the data is")
+    modalities: list[str] = Field([], description="only these modalities, in the card's order; empty: all")
     keep_groups: float = Field(1.0, gt=0, le=1, description="share of the training groups (videos, speakers; samples where unknown) that is kept")
     label_noise: Share = Field(0.0, description="share of the training labels that are replaced by chance; valid and test stay true")
     drop: Rates = Field(0.0, description="rate at which a whole modality is missing, for all or by name")
@@ -55,7 +56,9 @@ def take_options(options: Mapping[str, Any]) -> tuple[View, dict[str, Any]]:
     except ValidationError as error:
         problem = error.errors()[0]
         key = str(problem["loc"][0])
-        what = f"{key}={asked.get(key)!r} will not do: {problem['msg']}"
+        # Of a number or numbers by name, pydantic tells the fault of each branch.
+        said = "a rate is 0 to 1, one for all modalities or one for each name" if key in ("drop", "drop_frames") else problem["msg"]
+        what = f"{key}={asked.get(key)!r} will not do: {said}"
         raise ConfigError(what, expected=f"{key}: {View.model_fields[key].description}") from None
     return view, {key: value for key, value in options.items() if key not in asked}
 
@@ -63,16 +66,17 @@ def take_options(options: Mapping[str, Any]) -> tuple[View, dict[str, Any]]:
 def apply(view: View, data: Dataset) -> Dataset:
     """The data set as the view has it; `notes["view"]` says what was asked.
 
-    Missing steps keep their place in time: their values are zero in a batch and its mask is False there. A sample that loses all its
-    modalities keeps one, drawn at random. All draws depend on the seed, the split and the modality only.
+    Missing steps keep their place in time: their values are zero in a batch and its mask is False there. Of two or more modalities, a sample that
+    would lose everything keeps one whole, drawn at random among those that are not to go altogether. All draws depend on the seed, the split and
+    the modality only. Where training groups are left out, features are scaled and words known by the groups that are kept.
 
     Raises:
         ConfigError: a modality that the data does not have.
     """
-    if view.modalities:
-        data = data.select(*view.modalities)
     if view.align_to:
         data = align_to(data, view.align_to)
+    if view.modalities:
+        data = data.select(*view.modalities)
     if view.keep_groups < 1:
         data = _keep_groups(data, view)
     if view.label_noise:
@@ -80,7 +84,8 @@ def apply(view: View, data: Dataset) -> Dataset:
     whole, steps = _rates(data, "drop", view.drop), _rates(data, "drop_frames", view.drop_frames)
     if any(whole.values()) or any(steps.values()):
         splits = {name: _dropped(split, whole, steps, view) if name in view.drop_in else split for name, split in data.splits.items()}
-        data = replace(data, splits=splits)
+        # The best that anyone could do is not known any more.
+        data = replace(data, splits=splits, ceiling={} if "test" in view.drop_in else data.ceiling)
     asked = view.model_dump(exclude_defaults=True)
     return replace(data, notes={**data.notes, "view": asked}) if asked else data
 
@@ -110,7 +115,24 @@ def _keep_groups(data: Dataset, view: View) -> Dataset:
     count = max(1, round(view.keep_groups * len(names)))
     order = torch.randperm(len(names), generator=_generator(view, "groups"))[:count]
     kept = {names[i] for i in order.tolist()}
-    return replace(data, splits={**data.splits, "train": train.take([i for i, group in enumerate(groups) if group in kept])})
+    data = replace(data, splits={**data.splits, "train": train.take([i for i, group in enumerate(groups) if group in kept])})
+    named = [name for name in data.notes.get("standardised", ()) if name in data.modalities]
+    return _with_known_words(standardise(data, named))
+
+
+def _with_known_words(data: Dataset) -> Dataset:
+    """Words that stand in no training sentence become UNKNOWN everywhere; a pretrained model knows its own."""
+    for name, spec in data.spec.modalities.items():
+        if spec.kind == "tokens" and not spec.text_model:
+            is_known = torch.zeros(spec.size, dtype=torch.bool)
+            is_known[data.splits["train"].columns[name].values] = True
+            columns = {}
+            for key, split in data.splits.items():
+                column = split.columns[name]
+                values = torch.where(is_known[column.values], column.values, UNKNOWN)
+                columns[key] = replace(column, values=values, digest="", map=None)
+            data = data.replace_modality(name, spec, columns)
+    return data
 
 
 def _with_noise(data: Dataset, view: View) -> Dataset:
@@ -131,23 +153,29 @@ def _with_noise(data: Dataset, view: View) -> Dataset:
 
 def _dropped(split: Split, whole: dict[str, float], steps: dict[str, float], view: View) -> Split:
     """The split with whole modalities and single steps missing."""
-    is_away = {name: torch.rand(len(split), generator=_generator(view, split.name, name)) < rate for name, rate in whole.items()}
-    _keep_one(is_away, _generator(view, split.name, "kept"))
-    columns = {}
+    present = {}
     for name, column in split.columns.items():
-        lost = torch.rand(int(column.offsets[-1]), generator=_generator(view, split.name, name, "steps")) < steps[name]
-        present = ~(lost | is_away[name].repeat_interleave(column.lengths))
-        before = present if column.present is None else present & column.present
-        columns[name] = column if bool(before.all()) else replace(column, present=before, digest="")
+        is_away = torch.rand(len(split), generator=_generator(view, split.name, name)) < whole[name]
+        is_lost = torch.rand(int(column.offsets[-1]), generator=_generator(view, split.name, name, "steps")) < steps[name]
+        there = ~(is_lost | is_away.repeat_interleave(column.lengths))
+        present[name] = there if column.present is None else there & column.present
+    stays = [name for name in present if whole[name] < 1 and steps[name] < 1]
+    if len(present) > 1 and stays:
+        _keep_one(split, present, stays, _generator(view, split.name, "kept"))
+    columns = {
+        name: column if bool(present[name].all()) else replace(column, present=present[name], digest="") for name, column in split.columns.items()
+    }
     return replace(split, columns=columns)
 
 
-def _keep_one(is_away: dict[str, Tensor], generator: torch.Generator) -> None:
-    """Gives one modality back to each sample that lost all of them, where not all were to go."""
-    names = [name for name in is_away if not bool(is_away[name].all())]
-    if len(is_away) < 2 or not names:
-        return
-    has_none = torch.stack(list(is_away.values())).all(0)
-    back = torch.randint(0, len(names), has_none.shape, generator=generator)
-    for i, name in enumerate(names):
-        is_away[name] &= ~(has_none & (back == i))
+def _keep_one(split: Split, present: dict[str, Tensor], stays: list[str], generator: torch.Generator) -> None:
+    """Gives one of some modalities back to each sample that lost everything."""
+    rows = {name: torch.arange(len(split)).repeat_interleave(column.lengths) for name, column in split.columns.items()}
+    has_something = torch.zeros(len(split), dtype=torch.bool)
+    for name, there in present.items():
+        has_something[rows[name][there]] = True
+    back = torch.randint(0, len(stays), (len(split),), generator=generator)
+    for i, name in enumerate(stays):
+        given = (~has_something & (back == i))[rows[name]]
+        before = split.columns[name].present
+        present[name] |= given if before is None else given & before

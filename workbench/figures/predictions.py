@@ -24,7 +24,7 @@ def predicted_and_true(frame: pd.DataFrame) -> go.Figure:
     Raises:
         DataError: a column is missing, or no row has both values.
     """
-    frame = checked(frame, "predicted_and_true", "target", "prediction")
+    frame = _of_one_answer(checked(frame, "predicted_and_true", "target", "prediction"), "predicted_and_true")
     frame = checked(frame[np.isfinite(frame["target"]) & np.isfinite(frame["prediction"])], "predicted_and_true")
     frame = frame if "variant" in frame.columns else frame.assign(variant="")
     variants = names(frame, "variant")
@@ -50,6 +50,18 @@ def predicted_and_true(frame: pd.DataFrame) -> go.Figure:
     return captions.attach(figure, *findings, "Dots: samples; on the dashed line prediction and truth are equal.")
 
 
+def _of_one_answer(frame: pd.DataFrame, figure: str) -> pd.DataFrame:
+    """The frame, where a sample has one answer.
+
+    Raises:
+        DataError: several labels stand in one frame.
+    """
+    if "label" in frame.columns and frame["label"].nunique() > 1:
+        labels = ", ".join(map(str, frame["label"].unique()[:4]))
+        raise DataError(f"{figure}: a sample has several labels here ({labels}, ...)", do='draw one: frame[frame["label"] == NAME]')
+    return frame
+
+
 def _agreement(rows: pd.DataFrame, variant: str) -> str:
     """Mean absolute error, correlation, and the number of samples."""
     target, prediction = rows["target"].to_numpy(float), rows["prediction"].to_numpy(float)
@@ -69,7 +81,7 @@ def confusion(frame: pd.DataFrame, classes: Sequence[str]) -> go.Figure:
     Raises:
         DataError: a column is missing, no rows, or a class that is not in `classes`.
     """
-    frame = checked(frame, "confusion", "target", "prediction")
+    frame = _of_one_answer(checked(frame, "confusion", "target", "prediction"), "confusion")
     classes = [str(name) for name in classes]
     counts = count_table(frame, classes)
     totals = counts.sum(axis=1, keepdims=True)

@@ -80,7 +80,7 @@ def run_report(
         ConfigError: unknown report, notebook or parameter, a value that cannot be read, a notebook without its parameters cell.
         WorkbenchError: the report's folder cannot be written.
     """
-    given = dict(parameters or {})
+    given = {key: _whole_path(value) for key, value in (parameters or {}).items()}
     pages, left_out = find_pages(name, notebooks, given)
     sources = find_notebooks(name, pages, Path(notebook_dir) if notebook_dir else None)
     known = parameters_for(sources, given)
@@ -93,6 +93,11 @@ def run_report(
 
         webbrowser.open(making.index.as_uri())
     return making.run()
+
+
+def _whole_path(value: Any) -> Any:
+    """A card's path as it is from any folder: a notebook runs in its own."""
+    return str(Path(value).resolve()) if isinstance(value, str) and value.endswith(".md") and Path(value).is_file() else value
 
 
 class Making:

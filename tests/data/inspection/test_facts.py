@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from workbench.data import column as column_module
 from workbench.data.arrays import dataset_from_arrays
 from workbench.data.batch import Column, Dataset, ModalitySpec, Spec, Split, TaskSpec
-from workbench.data.inspection import facts
 from workbench.data.inspection.facts import duplicates, fingerprints, modality_facts, pieces, repeats, shared
 from workbench.data.inspection.leak import classes, features
 from workbench.errors import DataError
@@ -26,7 +26,7 @@ def small() -> Dataset:
 
 @pytest.mark.parametrize("piece", [1, 4, 10**6])
 def test_a_modality_by_hand_in_pieces_of_any_size(monkeypatch, piece):
-    monkeypatch.setattr(facts, "PIECE", piece)
+    monkeypatch.setattr(column_module, "PIECE", piece)
     found = modality_facts(small(), "audio")
     assert (found["shortest"], found["median"], found["longest"]) == (1, 1.5, 2)
     assert (found["zero_column_count"], found["constant_column_count"], found["features"]) == (1, 2, 3)
@@ -124,3 +124,10 @@ def test_of_several_labels_the_one_nearest_to_a_half_is_probed():
     assert (found["train"].tolist(), found["valid"].tolist()) == ([1, 0, 1, 0], [1, 0])
     with pytest.raises(DataError, match="all training labels are one"):
         classes("made", {"train": target[:, :1]}, TaskSpec("multilabel", classes=("always",)))
+
+
+def test_sentences_without_a_word_are_no_repetition():
+    """Unknown words, and words that are missing (0 in a sample), say nothing: two such samples are not the same sample."""
+    column = Column(torch.tensor([5, 1, 7, 8]), torch.tensor([0, 1, 2, 3, 4]), present=torch.tensor([True, True, False, False]))
+    split = Split("train", {"text": column}, torch.zeros(4), list("abcd"))
+    assert [found is None for found in fingerprints(split, "text")] == [False, True, True, True]

@@ -168,7 +168,7 @@ def check(name_or_dataset: str | Dataset, *, root: str | None = None, **options:
     Args:
         name_or_dataset: a card's name or path (see `workbench.data.load`), or a data set in memory (then there is no card to hold it against).
         root: where the data files lie.
-        options: as for `load`.
+        options: of the reader, and `path`, as for `workbench.data.read`.
 
     Raises:
         ConfigError, MissingDataError, DataError: as `load`; or the data is malformed; or all training labels are one.

@@ -8,19 +8,12 @@ import torch
 
 from workbench.data.batch import UNKNOWN, Column, Dataset, Split
 
-PIECE = 4_000_000
-"""Values looked at in one go."""
-
 
 def pieces(column: Column) -> Iterator[np.ndarray]:
     """The steps that are there (none that is missing), `steps feature`, some million values at a time; images laid flat, tokens `steps`."""
-    values = column.values
-    width = max(1, int(np.prod(values.shape[1:])))
-    size = max(1, PIECE // width)
-    for start in range(0, len(values), size):
-        part = values[start : start + size]
+    for start, part in column.pieces():
         part = part.flatten(1) if part.dim() > 1 else part
-        part = part if column.present is None else part[column.present[start : start + size]]
+        part = part if column.present is None else part[column.present[start : start + len(part)]]
         yield (part.float() if part.dtype == torch.bfloat16 else part).numpy()
 
 
@@ -68,10 +61,11 @@ def _columns(columns: dict[str, Column]) -> dict[str, float | int]:
 def fingerprints(split: Split, name: str) -> list[bytes | None]:
     """One short sum a sample; None where the modality is missing (all zeros, or all unknown words)."""
     column = split.columns[name]
-    empty = UNKNOWN if column.values.dim() == 1 else 0
     samples = (column[row] for row in range(len(column)))
+    # A word that is missing is 0 (padding), one that train does not have UNKNOWN: neither says anything of the sample.
+    nothing = UNKNOWN if column.values.dim() == 1 else 0
     return [
-        None if bool((sample == empty).all()) else blake2b(sample.contiguous().view(torch.uint8).numpy(), digest_size=16).digest()
+        None if bool(((sample == nothing) | (sample == 0)).all()) else blake2b(sample.contiguous().view(torch.uint8).numpy(), digest_size=16).digest()
         for sample in samples
     ]
 

@@ -17,7 +17,7 @@ from scipy import sparse
 from torch import Tensor
 
 from workbench.data.batch import PADDING, Column, ModalitySpec, TaskSpec
-from workbench.data.inspection.facts import PIECE
+from workbench.data.column import PIECE
 from workbench.errors import DataError
 
 GAP, ERRORS, FOLDS = 0.10, 3.0, 5

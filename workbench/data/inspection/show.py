@@ -96,7 +96,7 @@ def card_lines(card: DataCard, *, width: int) -> list[str]:
         rate = f", {modality.rate:g} steps a second" if modality.rate else ""
         lines += _field(name, f"{modality.kind}, {size}{rate}: {modality.description}", width)
     lines += _field("splits", ", ".join(f"{split} {count if count is not None else 'any'}" for split, count in card.splits.items()), width)
-    for title, text in (("licence", card.licence), ("citation", card.citation), ("obtain", str(getattr(card, "obtain", "") or ""))):
+    for title, text in (("licence", card.licence), ("citation", card.citation), ("obtain", card.obtain)):
         lines += _field(title, text, width) if text else []
     lines += [line for trap in card.traps for line in _field("trap", trap, width)]
     if card.published:
