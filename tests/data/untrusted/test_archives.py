@@ -199,3 +199,38 @@ def test_other_files(tmp_path):
     (tmp_path / "out" / "data").mkdir(parents=True)
     with pytest.raises(DataError, match="the folder data exists already"):
         run(tmp_path, tar(FILES))
+
+
+def pax(kind: bytes, content: bytes) -> bytes:
+    """A further header, padded to whole blocks."""
+    info = tarfile.TarInfo("pax")
+    info.type, info.size = kind, len(content)
+    return info.tobuf(tarfile.USTAR_FORMAT) + content + bytes(-len(content) % 512)
+
+
+def test_a_further_header_with_a_length_beyond_all_numbers(tmp_path):
+    refused(tmp_path, pax(tarfile.XHDTYPE, b"99999999999999999999 a=b\n") + tar({"a": b"1"}), "cannot be unpacked")
+
+
+def entry(key: str, size: int) -> bytes:
+    """One entry of a further header."""
+    rest = len(f" {key}=\n") + size
+    length = next(n for n in range(rest, rest + 20) if n == rest + len(str(n)))
+    return f"{length} {key}={'v' * size}\n".encode()
+
+
+def test_further_headers_are_bounded_together_before_each_file(tmp_path):
+    headers = [pax(tarfile.XGLTYPE, entry(f"k{i}", 200_000)) for i in range(6)]
+    refused(tmp_path, gzip.compress(b"".join(headers) + tar({"a": b"1"})), r"a header of [\d,]+ bytes, where [\d,]+ are left")
+    # Apart they are admitted, and do not stay: 6 files, each behind a global header.
+    parts = b"".join(header + tar({f"{i}": b"1" * 3_000_000})[:3_000_832] for i, header in enumerate(headers))
+    assert len(list(run(tmp_path, parts + bytes(1024)).iterdir())) == 6
+
+
+def test_global_headers_do_not_stay(tmp_path, monkeypatch):
+    kept = []
+    whole = tarfile.TarFile.next
+    monkeypatch.setattr(tarfile.TarFile, "next", lambda archive: kept.append(len(archive.pax_headers)) or whole(archive))
+    parts = [pax(tarfile.XGLTYPE, entry(f"k{i}", 10)) + tar({f"{i}": b"1"})[:1024] for i in range(6)]
+    run(tmp_path, b"".join(parts) + bytes(1024))
+    assert max(kept) <= 1

@@ -1,4 +1,5 @@
 import json
+import time
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -111,3 +112,24 @@ def test_table_that_is_refused(tmp_path):
         read_table(write(tmp_path, "id,text\n1,a\n", "a.csv"), most=11)
     with pytest.raises(DataError, match="b.csv is missing"):
         read_table(tmp_path / "b.csv")
+
+
+def test_many_names_are_looked_through_once(tmp_path):
+    keys = [f"k{i}" for i in range(50_000)] + ["k49999"]
+    begin = time.process_time()
+    with pytest.raises(DataError, match='the key "k49999" stands twice'):
+        read_json(write(tmp_path, "{" + ", ".join(f'"{key}": 1' for key in keys) + "}"))
+    with pytest.raises(DataError, match='the column "k9998" stands twice'):
+        read_table(write(tmp_path, ",".join([*keys[:9_999], "k9998"]), "a.csv"))
+    assert time.process_time() - begin < 0.5  # Each name against all before it takes some ten seconds.
+    with pytest.raises(DataError, match="a.csv has 50,001 columns"):
+        read_table(write(tmp_path, ",".join(keys), "a.csv"))
+
+
+def test_rows_and_cells_are_bounded(tmp_path, monkeypatch):
+    with pytest.raises(DataError, match=r"a.csv has more than 500,000 rows of 1 columns"):
+        read_table(write(tmp_path, "a\n" + "1\n" * 500_001, "a.csv"))
+    with pytest.raises(DataError, match=r"a.csv has more than 400 rows of 10,000 columns"):
+        read_table(write(tmp_path, ",".join(f"k{i}" for i in range(10_000)) + ("\n" + "," * 9_999) * 401, "a.csv"))
+    with pytest.raises(DataError, match=r"a.csv has 16,777,217 bytes"):
+        read_table(write(tmp_path, "a\n" + "1" * (16 * 1024**2 - 1), "a.csv"))

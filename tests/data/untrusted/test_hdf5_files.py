@@ -5,7 +5,7 @@ import h5py
 import numpy as np
 import pytest
 
-from workbench.data.untrusted.hdf5 import attribute, member, open_file, read
+from workbench.data.untrusted.hdf5 import attribute, member, names, open_file, read
 from workbench.errors import DataError
 
 
@@ -190,3 +190,51 @@ def test_damaged_structure_is_an_error_or_data(tmp_path):
             found(broken, "a/b")
         except DataError:
             continue
+
+
+def test_names_of_a_group(path):
+    with open_file(path) as file:
+        assert names(member(file, "COVAREP/data")) == ["video[0]"]
+        assert {"soft", "external", "one"} <= set(names(file))
+        with pytest.raises(DataError, match=r"this group has 2\d members") as caught:
+            names(file, most=20)
+        assert caught.value.where == f"{path}, /" and caught.value.expected == "at most 20"
+        with pytest.raises(DataError, match="this is a data set"):
+            names(member(file, "one"))
+
+
+def test_names_that_are_not_in_utf8(path):
+    with h5py.File(path, "a") as file:
+        h5py.h5g.create(file.id, b"v\xe9")
+    with open_file(path) as file, pytest.raises(DataError, match=r"the name b'v\\xe9' is not in UTF-8"):
+        names(file)
+
+
+def test_names_of_a_damaged_group(tmp_path):
+    whole = tmp_path / "whole.h5"
+    with h5py.File(whole, "w") as file:
+        for i in range(20):
+            file.create_group(f"a/video{i}")
+    content = whole.read_bytes()
+    tree = [i for i in range(len(content)) if content.startswith(b"TREE", i)]
+    broken, failed = tmp_path / "broken.h5", 0
+    for at in [place + offset for place in tree for offset in range(8)]:
+        changed = bytearray(content)
+        changed[at] ^= 1
+        broken.write_bytes(changed)
+        try:
+            with open_file(broken) as file:
+                names(member(file, "a"))
+        except DataError:
+            failed += 1
+    assert failed
+
+
+def test_one_reading_is_bounded(tmp_path):
+    path = tmp_path / "long.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("x", (135_000, 1_000), "f4", chunks=(1000, 1000), compression="gzip")
+    with pytest.raises(DataError, match="the rows have 540,000,000 bytes") as caught:
+        found(path, "x")
+    assert caught.value.do == "read it in parts"
+    assert found(path, "x", slice(0, 10)).shape == (10, 1_000)

@@ -165,6 +165,7 @@ ORDERED = name("collections", "OrderedDict")
 DEFAULT = name("collections", "defaultdict")
 MINUS = b"J\xff\xff\xff\xff"
 I1, A1, SHAPE1 = dtype("i1"), b"C\x01a", b"K\x01\x85"
+MINUS_2 = b"J\xfe\xff\xff\xff"
 ADDRESS = b"C\x08\x00\x00\x00\x00\xff\xff\xff\x7f"
 TEN_GB = 10_000_000_000
 OTHER_WAY = "in another way than numpy writes it; refused"
@@ -225,9 +226,9 @@ def abuses() -> Corpus:
         "state of a doubled dtype": (call(DTYPE, b"U\x02i1") + b"2" + DTYPE_STATE + b"0" + DTYPE_STATE + b".", "sets the state of a Building"),
         "dictionary as the state of an array": (RECONSTRUCT + b"}b.", f"the state of an array {OTHER_WAY}"),
         "dictionary as the state of a dtype": (call(DTYPE, b"U\x02f4") + b"}b.", f"the state of an array type {OTHER_WAY}"),
-        "list as a key": (b"}]Ns.", "a list as a key, which has no hash"),
-        "dictionary in a set": (b"\x8f(}\x90.", "a dict as a key, which has no hash"),
-        "array as a key": (b"}" + array(SHAPE1, I1, A1) + b"Ns.", "a ndarray as a key, which has no hash"),
+        "list as a key": (b"}]Ns.", "a list as a key, which is none of text, numbers and tuples of them"),
+        "dictionary in a set": (b"\x8f(}\x90.", "a dict as a key, which is none of text, numbers and tuples of them"),
+        "array as a key": (b"}" + array(SHAPE1, I1, A1) + b"Ns.", "a ndarray as a key, which is none of text, numbers and tuples of them"),
         "deep key": (b"})" + b"\x85" * 100_000 + b"Ns.", "a key with more parts than anyone writes; refused"),
         "exponential key": (b"})" + b"q\x00h\x00\x86" * 1_000 + b"Ns.", "a key with more parts than anyone writes; refused"),
         "set of an array": (call(FROZENSET, array(SHAPE1, I1, A1)) + b".", "a frozenset of something else than a list; refused"),
@@ -244,6 +245,7 @@ def arrays() -> Corpus:
     """Arrays whose parts do not fit, or would be addresses in memory."""
     fields = state(b"K\x03U\x01|N(U\x01at}", MINUS, MINUS, b"K\x00")
     large_item = state(b"K\x03U\x01<NNNJ\xff\xff\xff\x7fK\x04K\x00")
+    far_letter = b"B" + struct.pack("<I", 1 << 20) + bytes((1 << 20) - 4) + b"\x00\x11\x00\x00"
     overflow = count(0) + count(1 << 61) + count(1 << 61)
     codes = {code: call(DTYPE, b"U" + bytes([len(code)]) + code.encode()) for code in TYPES}
     types = {code: (content + b".", f"asks for the array type {re.escape(code)}; refused") for code, content in codes.items()}
@@ -274,6 +276,14 @@ def arrays() -> Corpus:
         "array in itself": (RECONSTRUCT + b"q\x00" + state(b"K\x01", SHAPE1, OBJECT_DTYPE, b"\x89]h\x00a") + b".", "an array that holds itself"),
         "buffer in a strange order": (call(BUFFER, A1, I1, SHAPE1, b"U\x01A") + b".", OTHER_WAY),
         "buffer with strange axes": (call(BUFFER, A1, I1, SHAPE1, b"U\x01K", b"K\x05\x85") + b".", r"the axes \(5\) of an array of 1 dimensions"),
+        "a letter that does not exist": (
+            array(SHAPE1, call(DTYPE, b"U\x02U1") + state(b"K\x03U\x01<NNNK\x04K\x04K\x08"), b"C\x04\xff\xff\xff\x7f") + b".",
+            r"an array of the shape \(1\) text with a letter that does not exist; refused",
+        ),
+        "a letter that does not exist, large": (
+            array(b"J\x00\x00\x04\x00\x85", call(DTYPE, b"U\x02U1") + state(b"K\x03U\x01>NNNK\x04K\x04K\x08"), far_letter) + b".",
+            r"an array of the shape \(262,144\) text with a letter that does not exist; refused",
+        ),
         "scalar of nothing": (call(SCALAR, b"NN") + b".", f"a numpy number {OTHER_WAY}"),
         "scalar of too many bytes": (call(SCALAR, I1, b"C\x02ab") + b".", r"2 bytes for an array of the shape \(1\)"),
     }
@@ -287,6 +297,9 @@ def bombs() -> Corpus:
     small = b"(" + long_bytes(1_000_000) + b"q\x00" + I1 + b"q\x01" + RECONSTRUCT + b"(K\x01" + million + b"h\x01\x89h\x00tq\x02b"
     objects = b"((" + b"N" * 100_000 + b"lq\x00" + RECONSTRUCT + b"(K\x01" + hundred + OBJECT_DTYPE + b"\x89h\x00tq\x02b"
     members = b"](" + b"".join(b"M" + struct.pack("<H", i) for i in range(20_000)) + b"e\x85q\x01"
+    long_text = call(DTYPE, b"U\x08S1048576") + state(b"K\x03U\x01|NNN", b"J" + struct.pack("<i", 1 << 20), b"K\x01K\x00")
+    half_text = call(DTYPE, b"U\x06S60000") + state(b"K\x03U\x01|NNN", b"J" + struct.pack("<i", 60_000), b"K\x01K\x00")
+    prime = 2**61 - 1
     more = "cut off: it has 15 bytes, and byte 11 asks for 10,000,000,000 more"
     ten = struct.pack("<Q", TEN_GB)
     return {
@@ -316,6 +329,37 @@ def bombs() -> Corpus:
         ),
         "repeated long tuples": (b"((" + b"N" * 100_000 + b"tq\x000" + (b"](" + b"h\x00" + b"e") * 20_000 + b"t.", ""),
         "billion laughs": (laughs + b".", ""),
+        "lists without end": (b"(" + b"]" * 2_000_000 + b"t.", BUILDS),
+        "a long text as a scalar": (
+            b"(" + SCALAR + b"q\x00" + long_text + long_bytes(1 << 20) + b"\x86q\x010" + b"h\x00h\x01R" * 4_000 + b"t.",
+            "one numpy text of 1,048,576 bytes, at most 65,536 are admitted; refused",
+        ),
+        "a text as a scalar again and again": (
+            b"(" + SCALAR + b"q\x00" + half_text + long_bytes(60_000) + b"\x86q\x010" + b"h\x00h\x01R" * 4_000 + b"t.",
+            COPIES,
+        ),
+        "keys of one hash": (
+            b"}(" + b"".join(b"\x8a\x0a" + (i * prime).to_bytes(10, "little") + b"N" for i in range(40_000)) + b"u.",
+            r"a number beyond 2\*\*60 .* as a key; refused",
+        ),
+        "members of one hash": (
+            b"\x8f(" + b"".join(b"\x8a\x0a" + (i * prime).to_bytes(10, "little") for i in range(40_000)) + b"\x90.",
+            r"a number beyond 2\*\*60 .* as a key; refused",
+        ),
+        "floats of one hash": (
+            b"}(" + b"".join(b"G" + struct.pack(">d", 2.0 ** (61 * i)) + b"N" for i in range(17)) + b"u.",
+            r"a number beyond 2\*\*60 .* as a key; refused",
+        ),
+        "small floats of one hash": (b"}G" + struct.pack(">d", 2.0**-61) + b"Ns.", r"\(or below 1 / 2\*\*60\) as a key; refused"),
+        "tuples of one hash": (
+            b"}(" + b"".join(b"(" + b"".join(MINUS if i >> k & 1 else MINUS_2 for k in range(15)) + b"tN" for i in range(1 << 15)) + b"u.",
+            "a key with more parts than anyone writes; refused",
+        ),
+        "complex numbers of one hash": (
+            b"}" + call(name("builtins", "complex"), b"K\x01K\x02") + b"Ns.",
+            "a complex as a key, which is none of text, numbers and tuples of them; refused",
+        ),
+        "memo of one hash": (b"N" + b"".join(b"p%d\n" % (i * prime) for i in range(40_000)) + b".", r"numbers a part of it beyond 2\*\*60; refused"),
         "doubled bytes": (long_bytes(1 << 21) + b"2" * 1_000_000 + b".", ""),
     }
 

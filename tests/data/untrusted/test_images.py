@@ -1,5 +1,6 @@
 import io
 import struct
+import tracemalloc
 import zlib
 
 import numpy as np
@@ -131,3 +132,36 @@ def test_other_formats_are_refused(tmp_path):
         read_image(tmp_path / "b.jpeg", size=(2, 2))
     with pytest.raises(DataError, match="cannot be read: Is a directory"):
         read_image(tmp_path, size=(2, 2))
+
+
+def test_scans_of_a_jpeg_are_counted_before_it_is_unpacked(tmp_path):
+    path = save(tmp_path, Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)), "a.jpg", progressive=True)
+    content = path.read_bytes()
+    last = content[content.rindex(b"\xff\xda") : content.rindex(b"\xff\xd9")]
+    own = content.count(b"\xff\xda")
+    assert 5 < own < 15
+    path.write_bytes(content[:-2] + last * (100 - own) + b"\xff\xd9")
+    assert read_image(path, size=(8, 8)).shape == (3, 8, 8)
+    path.write_bytes(content[:-2] + last * (101 - own) + b"\xff\xd9")
+    with pytest.raises(DataError, match=r"a\.jpg goes over its pixels 101 times") as caught:
+        read_image(path, size=(8, 8))
+    assert caught.value.expected == "a JPEG image of at most 100 scans"
+
+
+def test_scans_at_the_ends_of_pieces_count(tmp_path, monkeypatch):
+    monkeypatch.setattr("workbench.data.untrusted.images.SCANS", 0)
+    path = save(tmp_path, Image.fromarray(COLOURS), "a.jpg")
+    monkeypatch.setattr("workbench.data.untrusted.images.PIECE", path.read_bytes().index(b"\xff\xda") + 1)
+    with pytest.raises(DataError, match=r"a\.jpg goes over its pixels 1 times"):
+        read_image(path, size=(8, 8))
+
+
+def test_a_large_grey_image_of_16_bits_takes_little_memory(tmp_path):
+    path = save(tmp_path, Image.fromarray(np.full((3000, 3000), 32768, np.uint16)))
+    tracemalloc.start()
+    try:
+        found = read_image(path, size=(8, 8))
+        assert tracemalloc.get_traced_memory()[1] < 30_000_000  # As float64 alone it has 72 MB.
+    finally:
+        tracemalloc.stop()
+    np.testing.assert_allclose(found, 0.5, atol=0.003)

@@ -38,6 +38,7 @@ def test_numbers_that_are_none():
         deep = [deep]
     endless: list = []
     endless.append(endless)
+    big = np.ones(1 << 17)
     for value, match, where in (
         ("abc", "here is text, not a number", "labels"),
         ([1, None], "here is None, not a number", r"labels\[1\]"),
@@ -57,12 +58,23 @@ def test_numbers_that_are_none():
         ([1 << 70], "does not fit into 64 bits", r"labels\[0\]"),
         (deep, "nested deeper than 8", "labels"),
         (endless, "nested deeper than 8", "labels"),
-        (laughs, "the lists hold 100,000,000 items", "labels"),
+        (laughs, "the lists hold 9,999,990 items that are repeats of others", "labels"),
         ([np.ones(1_000_000)] * 1000, "the lists hold 8,000,000,000 bytes of numbers", "labels"),
+        ([np.ones(1 << 17)] * 130, "the lists hold one array again and again, 135,266,304 bytes", "labels"),
+        ([big[:], big.reshape(2, -1).reshape(-1)] * 65, "the lists hold one array again and again", "labels"),
+        ([[0] * 50_000] * 82, "the lists hold 4,050,000 items that are repeats of others", "labels"),
+        ([[[0] * 50_000] * 2] * 41, "the lists hold 4,050,000 items that are repeats of others", "labels"),
     ):
         with pytest.raises(DataError, match=match) as caught:
             numbers(value, where="labels", expected="one number a sample")
         assert re.fullmatch(where, caught.value.where) and "one number a sample" in caught.value.expected
+
+
+def test_numbers_in_lists_are_bounded(monkeypatch):
+    monkeypatch.setattr("workbench.data.untrusted.pickle_values.LEAVES", 5)
+    assert numbers([[1, 2], [3, 4]], where="x").shape == (2, 2)
+    with pytest.raises(DataError, match="the lists hold 6 items"):
+        numbers([[1, 2], [3, 4], [5, 6]], where="x")
 
 
 def test_strings_from_all_that_people_pickle():
@@ -93,13 +105,34 @@ def test_strings_that_are_none():
         (np.array("a"), "this is an array of 1 <U1"),
         (["a", 5], "here is a int, not text"),
         (["a", ["b", "c"]], "here is a list, not text"),
-        ([b"aaaa"] * 10, "more than 30 bytes"),
+        ([b"aaaa"] * 10, "more than 30 letters"),
+        (["aaaa"] * 10, "more than 30 letters"),
+        ([np.str_("aaaa")] * 10, "more than 30 letters"),
     ):
         with pytest.raises(DataError, match=match):
             strings(value, where="file, id", most=30)
     with pytest.raises(DataError) as caught:
         strings(["a", 5], where="file, id")
     assert caught.value.where == "file, id[1]"
+
+
+def test_strings_are_bounded():
+    with pytest.raises(DataError, match="this text has 100,001 letters") as caught:
+        strings(["a", "a" * 100_001], where="file, id")
+    assert caught.value.where == "file, id[1]"
+    text, packed = "a" * 100_000, [np.array(["a" * 100_000])] * 42
+    assert strings([text] * 41, where="x") == [text] * 41
+    for value in ([text] * 42, [[text] for _ in range(42)], [np.array([text], dtype=object) for _ in range(42)], [text.encode()] * 42, packed):
+        with pytest.raises(DataError, match=r"more than 4,000,000 letters that are repeats of others") as caught:
+            strings(value, where="file, id")
+        assert caught.value.where == "file, id[41]"
+    # Each its own text: however many.
+    assert len(strings([np.array([text]) for _ in range(50)], where="x")) == 50
+    assert len(strings([f"{i}{text[10:]}" for i in range(50)], where="x")) == 50
+    with pytest.raises(DataError, match="this has 5,000,001 rows"):
+        strings([""] * 5_000_001, where="x")
+    with pytest.raises(DataError, match="this has 6,000,000 rows"):
+        strings(np.zeros(6_000_000, "S1"), where="x")
 
 
 def test_mapping_names_what_is_missing():

@@ -24,11 +24,9 @@ COUNT = 1_000_000
 SPARE = 64 << 20  # Small archives of text may pack better than the ratio.
 PARTS = 64
 PIECE = 1 << 20
+HEADERS = 1 << 20  # Bytes of headers before one member.
 EXPECTED = "a tar or zip archive of plain files"
 _OPENERS = {"compressed with gzip": gzip.open, "compressed with bzip2": bz2.open, "compressed with xz": lzma.open, "a tar archive": open}
-
-# NotImplementedError (a RuntimeError): a packing that zipfile does not know.
-_DAMAGED = (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError, RuntimeError, ValueError, OSError)
 
 
 @dataclass
@@ -130,6 +128,7 @@ def _readable(archive: Path) -> Iterator[None]:
         NotImplementedError,
         RuntimeError,
         ValueError,
+        OverflowError,
         OSError,
     ) as error:
         what = f"{archive.name} cannot be unpacked, it has {archive.stat().st_size:,} bytes: {str(error)[:200]}"
@@ -160,7 +159,8 @@ def _unpack_tar(target: _Target, kind: str) -> None:
     with _OPENERS[kind](target.archive, "rb") as file:
         reader = _Forward(file, target)
         with tarfile.open(fileobj=reader, mode="r:") as archive:  # type: ignore[call-overload]
-            for member in archive:
+            while (member := archive.next()) is not None:
+                reader.headers_left = None
                 if not (member.isreg() or member.isdir()) or member.issparse():
                     raise target.error("a member is a link, a device or sparse", member.name, "plain files")
                 if member.isdir():
@@ -170,6 +170,8 @@ def _unpack_tar(target: _Target, kind: str) -> None:
                     assert content is not None
                     target.write(member.name, content)
                 archive.members.clear()  # Else every header stays in memory.
+                archive.pax_headers.clear()
+                reader.headers_left = HEADERS
         reader.to_end()
 
 
@@ -184,11 +186,18 @@ class _Forward:
 
     def __init__(self, file: IO[bytes], target: _Target) -> None:
         self.file, self.target, self.position = file, target, 0
+        self.headers_left: int | None = HEADERS  # None while a member's content is read.
         self.left = target.bytes_left + 2048 * target.count_left + PIECE  # The files, their headers, and the zeros at the end.
 
     def read(self, count: int = -1) -> bytes:
-        if not 0 <= count <= 16 * PIECE:
-            raise tarfile.ReadError(f"a header of {count:,} bytes")
+        if self.headers_left is not None:
+            if not 0 <= count <= self.headers_left:
+                raise tarfile.ReadError(f"a header of {count:,} bytes, where {self.headers_left:,} are left for the headers of one file")
+            self.headers_left -= count
+        return self._passed(count)
+
+    def _passed(self, count: int) -> bytes:
+        """The next bytes, counted against the bound on all."""
         piece = self.file.read(count)
         self.position += len(piece)
         self.left -= len(piece)
@@ -199,7 +208,7 @@ class _Forward:
     def seek(self, position: int) -> int:
         if position < self.position:
             raise tarfile.ReadError("a member lies before the one that stands before it")
-        while self.position < position and self.read(min(PIECE, position - self.position)):
+        while self.position < position and self._passed(min(PIECE, position - self.position)):
             pass
         return self.position
 
@@ -208,5 +217,5 @@ class _Forward:
 
     def to_end(self) -> None:
         """Reads what follows, so that a packed file is checked to its last byte."""
-        while self.read(PIECE):
+        while self._passed(PIECE):
             pass

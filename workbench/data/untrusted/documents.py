@@ -5,14 +5,15 @@ import io
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from workbench.data.untrusted.looks import looks_like
 from workbench.errors import DataError, near
 
 JSON_BYTES = 16 << 20
-TABLE_BYTES = 256 << 20
+TABLE_BYTES = 16 << 20
+ROWS, CELLS, COLUMNS = 500_000, 4_000_000, 10_000
 DEPTH = 64
 # A whole text (or the rest of the document, where its end is missing), or one bracket.
 _TEXT_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\Z)|[\[\]{}]', re.DOTALL)
@@ -44,8 +45,7 @@ def read_json(path: Path, *, most: int = JSON_BYTES, depth: int = DEPTH) -> obje
     def unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
         made = dict(pairs)
         if len(made) < len(pairs):
-            names = [name for name, _ in pairs]
-            twice = next(name for name in made if names.count(name) > 1)
+            twice = _first_twice(name for name, _ in pairs)
             raise DataError(f'{path.name}: the key "{twice[:80]}" stands twice', where=str(path), expected="each key once in an object")
         return made
 
@@ -87,6 +87,16 @@ def _kind(path: Path) -> str:
     return f": it is {kind}" if kind and kind != "a json document" else ""
 
 
+def _first_twice(names: Iterable[str]) -> str | None:
+    """The first name that stood before; None where each stands once."""
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            return name
+        seen.add(name)
+    return None
+
+
 def _depth(text: str) -> int:
     """How deep brackets are nested, outside of texts."""
     level = deepest = 0
@@ -110,7 +120,7 @@ def read_table(path: Path, *, columns: Sequence[str] = (), most: int = TABLE_BYT
 
     Raises:
         DataError: missing, too long, no UTF-8, no rows, a column that is missing (with the near ones) or stands twice, a row of another
-            width, a quote that is not closed, a field of more than 131,072 letters.
+            width, more rows or cells than admitted, a quote that is not closed, a field of more than 131,072 letters.
     """
     path = Path(path)
     expected = f"a csv file with a header{': ' + ', '.join(columns) if columns else ''}"
@@ -125,6 +135,9 @@ def read_table(path: Path, *, columns: Sequence[str] = (), most: int = TABLE_BYT
             if len(row) != len(header):
                 where = f"{path}, line {reader.line_num}, row {len(rows)} (counted from 0)"
                 raise DataError(f"{path.name}: {len(row)} columns", where=where, expected=f"{len(header)} columns, as in the header")
+            if len(rows) == ROWS or (len(rows) + 1) * len(header) > CELLS:
+                what = f"{path.name} has more than {len(rows):,} rows of {len(header):,} columns"
+                raise DataError(what, where=str(path), expected=f"at most {ROWS:,} rows, {CELLS:,} cells", do="split it into several files")
             rows.append(dict(zip(header, row, strict=True)))
     except csv.Error as error:
         where = f"{path}, line {reader.line_num}"
@@ -137,6 +150,8 @@ def read_table(path: Path, *, columns: Sequence[str] = (), most: int = TABLE_BYT
 def _check_header(path: Path, header: list[str], columns: Sequence[str], expected: str) -> None:
     """Each needed column is there, and no name stands twice."""
     where = f"{path}, line 1"
+    if len(header) > COLUMNS:
+        raise DataError(f"{path.name} has {len(header):,} columns", where=where, expected=f"at most {COLUMNS:,} columns")
     for name in columns:
         if name not in header:
             known = ", ".join(header[:20])[:400]
@@ -145,6 +160,6 @@ def _check_header(path: Path, header: list[str], columns: Sequence[str], expecte
                 where=where,
                 expected=f"{expected}; there are: {known}",
             )
-    twice = next((name for i, name in enumerate(header) if name in header[:i]), None)
+    twice = _first_twice(header)
     if twice is not None:
         raise DataError(f'{path.name}: the column "{twice[:80]}" stands twice', where=where, expected="each column once")

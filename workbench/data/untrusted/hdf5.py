@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 EXPECTED = "an HDF5 file"
 LARGE = 1 << 30  # From 1 GiB on, unpacked and stored size are held against each other.
 RATIO = 2_000
-MOST = 4 << 30
+MOST = 512 << 20  # One recording; more is read in parts.
 SPARE = 64 << 20
 WORDS = 1_000
+NAMES = 200_000
 
 
 @contextmanager
@@ -75,14 +76,40 @@ def member(group: "h5py.Group", name: str) -> "h5py.Group | h5py.Dataset":
     for part in name.split("/"):
         if not isinstance(node, h5py.Group):
             raise DataError(f'"{part}" is looked for in a data set', where=_where(node), expected="a group")
-        with _whole(f"{_where(node).rstrip('/')}/{part}"):
+        with guarded(f"{_where(node).rstrip('/')}/{part}"):
             _check_link(node, part)
             node = _opened(node, part)
     return node
 
 
+def names(group: "h5py.Group", *, most: int = NAMES) -> list[str]:
+    """The names of what lies directly in a group, in the order of the file; nothing is opened and no link followed.
+
+    Args:
+        group: the file, or a group from `member`.
+        most: names that the group may have.
+
+    Raises:
+        DataError: no group; a damaged group; more names than `most`; a name that is not in UTF-8.
+    """
+    import h5py
+
+    where = _where(group)
+    if not isinstance(group, h5py.Group):
+        raise DataError("this is a data set", where=where, expected="a group")
+    with guarded(where):
+        count = len(group)
+        if count > most:
+            raise DataError(f"this group has {count:,} members", where=where, expected=f"at most {most:,}")
+        listed = list(islice(group, most + 1))
+    for name in listed:
+        if not isinstance(name, str):
+            raise DataError(f"the name {str(name)[:80]} is not in UTF-8", where=where, expected="names of members in UTF-8")
+    return listed
+
+
 @contextmanager
-def _whole(where: str) -> Iterator[None]:
+def guarded(where: str) -> Iterator[None]:
     """Turns the ways in which a damaged file fails into one error."""
     try:
         yield
@@ -145,7 +172,7 @@ def read(dataset: "h5py.Dataset", rows: slice | None = None, *, most: int = MOST
     where = _where(dataset)
     if not isinstance(dataset, h5py.Dataset):
         raise DataError("this is a group", where=where, expected="a data set")
-    with _whole(where):
+    with guarded(where):
         _check_type(dataset, where)
         count = _check_size(dataset, rows, where, most)
         if dataset.dtype.kind == "O":
@@ -218,7 +245,7 @@ def attribute(node: "h5py.Group | h5py.Dataset", name: str, *, most: int = 1 << 
         DataError: it is missing (the error says the near ones), holds references or records, or has more than `most` bytes.
     """
     where = f"{_where(node)}, attribute {name}"
-    with _whole(where):
+    with guarded(where):
         if name not in node.attrs:
             known = list(islice(node.attrs, 100))
             raise DataError(

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from PIL import Image
 
 PIXELS = 50_000_000
+SCANS = 100  # A JPEG comes in one scan, or (progressive) in some ten; each goes over all pixels.
+PIECE = 1 << 20
 EXPECTED = "a whole JPEG or PNG image"
 
 
@@ -27,7 +29,7 @@ def read_image(path: Path, *, size: tuple[int, int], most_pixels: int = PIXELS) 
         most_pixels: pixels that the file may have.
 
     Raises:
-        DataError: missing, neither JPEG nor PNG, more pixels than admitted, cut off or damaged (with the file's size).
+        DataError: missing, neither JPEG nor PNG, more pixels or scans than admitted, cut off or damaged (with the file's size).
     """
     from PIL import Image
 
@@ -37,8 +39,10 @@ def read_image(path: Path, *, size: tuple[int, int], most_pixels: int = PIXELS) 
         with warnings.catch_warnings(action="ignore"), Image.open(path, formats=("JPEG", "PNG")) as image:
             if image.width * image.height > most_pixels:
                 raise _too_large(path, f"{image.width:,} x {image.height:,} pixels", most_pixels)
+            if image.format == "JPEG":
+                _check_scans(path)
             image.load()
-            scaled = _to_rgb(image).resize(size, Image.Resampling.BICUBIC, reducing_gap=None)
+            scaled = _scaled(image, size)
     except FileNotFoundError:
         raise DataError(f"{path.name} is missing", where=str(path), expected=EXPECTED) from None
     except Image.DecompressionBombError:
@@ -48,14 +52,26 @@ def read_image(path: Path, *, size: tuple[int, int], most_pixels: int = PIXELS) 
     return np.asarray(scaled, dtype=np.float32).transpose(2, 0, 1) / np.float32(255)
 
 
-def _to_rgb(image: "Image.Image") -> "Image.Image":
-    """Grey, palette, transparent, CMYK and 16-bit images as red, green, blue of 8 bits."""
+def _check_scans(path: Path) -> None:
+    """Counts the marks at which scans begin: a small file may go over its pixels thousands of times."""
+    scans, last = 0, b""
+    with path.open("rb") as file:
+        while piece := file.read(PIECE):
+            scans += (last + piece).count(b"\xff\xda")
+            last = piece[-1:]
+    if scans > SCANS:
+        raise DataError(f"{path.name} goes over its pixels {scans:,} times", where=str(path), expected=f"a JPEG image of at most {SCANS} scans")
+
+
+def _scaled(image: "Image.Image", size: tuple[int, int]) -> "Image.Image":
+    """Grey, palette, transparent, CMYK and 16-bit images as red, green, blue of 8 bits, of the size asked for."""
     from PIL import Image
 
-    if image.mode.startswith("I"):  # 16-bit grey: Pillow's own conversion would clip it.
-        grey = np.asarray(image).astype(np.float64) / 257
+    if image.mode.startswith("I"):  # 16-bit grey: Pillow's own conversion would clip it. It is made small first.
+        grey = np.asarray(image.resize(size, Image.Resampling.BICUBIC)).astype(np.float64) / 257
         return Image.fromarray(np.clip(grey.round(), 0, 255).astype(np.uint8)).convert("RGB")
-    return image.convert("RGB")
+    coloured = image if image.mode == "RGB" else image.convert("RGB")
+    return coloured.resize(size, Image.Resampling.BICUBIC)
 
 
 def _too_large(path: Path, what: str, most_pixels: int) -> DataError:

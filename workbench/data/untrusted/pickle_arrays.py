@@ -15,7 +15,10 @@ SIZES = {"b": (1,), "i": (1, 2, 4, 8), "u": (1, 2, 4, 8), "f": (2, 4, 8, 16), "c
 LATIN = ("latin1", "latin-1")
 DIMENSIONS = 32
 LARGEST = 1 << 60
-KEY_DEPTH, KEY_PARTS = 16, 256
+KEY_DEPTH, KEY_PARTS = 16, 8  # Of many small parts, thousands of keys of one and the same hash could be made.
+KEY_MOST = 1 << 60  # The hash of a number is its rest modulo 2**61 - 1: larger ones could all have the same.
+SCALAR = 1 << 16
+LETTER = 0x10FFFF
 
 
 class Building:
@@ -110,10 +113,15 @@ def _filled(source: Source, given: object, dtype: np.dtype, shape: object, order
         raise RefusalError(f"the pickle fills an array with a {type(given).__name__}")
     if len(given) != count * dtype.itemsize:
         raise RefusalError(f"the pickle gives {len(given):,} bytes for an array of the shape {shown(shape)} and the type {dtype}")
+    if dtype.kind == "U" and isinstance(given, Raw):
+        source.copy(len(given))  # Its letters are looked at; text is taken out of it later.
     if not len(given):  # Zero items, or items of zero bytes: nothing to lay over the bytes.
         source.build(8 + count)
         return np.zeros(shape, dtype.newbyteorder("="), order=order)  # type: ignore[call-overload]
-    return source.array(given, dtype, count).reshape(shape, order=order)  # type: ignore[call-overload]
+    array = source.array(given, dtype, count)
+    if dtype.kind == "U" and array.view(f"{array.dtype.byteorder}u4").max() > LETTER:
+        raise RefusalError(f"the pickle gives an array of the shape {shown(shape)} text with a letter that does not exist; refused")
+    return array.reshape(shape, order=order)  # type: ignore[call-overload]
 
 
 def _count(shape: object, item: int) -> int:
@@ -129,6 +137,10 @@ def _scalar(source: Source, arguments: tuple) -> object:
     """`scalar(dtype, bytes)`: one number or text of numpy."""
     if len(arguments) != 2 or not isinstance(arguments[0], np.dtype):
         raise RefusalError("the pickle asks for a numpy number in another way than numpy writes it; refused")
+    size = arguments[0].itemsize
+    if size > SCALAR:
+        raise RefusalError(f"the pickle asks for one numpy text of {size:,} bytes, at most {SCALAR:,} are admitted; refused")
+    source.copy(size)
     return _filled(source, arguments[1], arguments[0], (1,), "C")[0]
 
 
@@ -199,8 +211,8 @@ def _text(value: object) -> object:
 
 
 def key(value: object) -> object:
-    """A value as a key of a dictionary or a member of a set: hashable, and small enough to be hashed."""
-    if type(value) in (str, int, bytes, float):
+    """A value as a key of a dictionary or a member of a set: hashable, small, and none of many with one and the same hash."""
+    if type(value) in (str, bytes):
         return value
     waiting, parts = [(value, 0)], 0
     while waiting:
@@ -210,8 +222,11 @@ def key(value: object) -> object:
             raise RefusalError("the pickle has a key with more parts than anyone writes; refused")
         if type(part) in (tuple, frozenset):
             waiting.extend((inner, depth + 1) for inner in part)  # type: ignore[attr-defined]
-        elif not isinstance(part, str | bytes | int | float | complex | np.generic | None):
-            raise RefusalError(f"the pickle has a {type(part).__name__} as a key, which has no hash")
+        elif isinstance(part, int | float | np.integer | np.floating):
+            if not (-KEY_MOST < part < KEY_MOST and (part == 0 or abs(part) > 1 / KEY_MOST)) and part == part:
+                raise RefusalError("the pickle has a number beyond 2**60 (or below 1 / 2**60) as a key; refused")
+        elif not isinstance(part, str | bytes | np.bool_ | None):
+            raise RefusalError(f"the pickle has a {type(part).__name__} as a key, which is none of text, numbers and tuples of them; refused")
     return value
 
 

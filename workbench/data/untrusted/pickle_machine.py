@@ -7,7 +7,7 @@ call: each admitted name stands for a function of `pickle_arrays`, every other n
 import codecs
 from collections import OrderedDict, defaultdict
 
-from workbench.data.untrusted.pickle_arrays import ADMITTED, Building, Name, key, set_array, set_dtype, shown
+from workbench.data.untrusted.pickle_arrays import ADMITTED, KEY_MOST, Building, Name, key, set_array, set_dtype, shown
 from workbench.data.untrusted.pickle_source import Raw, RefusalError, Source
 
 MARKS = 10_000
@@ -87,7 +87,7 @@ class Machine:
 
     def make_tuple(self, items: list) -> None:
         """Long byte strings and names stay as they are one level deep: an array may be about to be made of them."""
-        self.source.build(48 + 8 * len(items))
+        self.source.build(64 + 8 * len(items))
         made: list = []
         kind: type = tuple
         for item in items:
@@ -104,16 +104,16 @@ class Machine:
         self.make_tuple(items[::-1])
 
     def make_list(self, items: list) -> None:
-        self.source.build(56 + 8 * len(items))
+        self.source.build(80 + 8 * len(items))
         self.stack.append(self.plain_all(items))
 
     def make_dict(self, items: list) -> None:
-        self.source.build(64)
+        self.source.build(88)
         self.stack.append({})
         self.fill_dict(items)
 
     def make_set(self, items: list, kind: type) -> None:
-        self.source.build(216 + 64 * len(items))
+        self.source.build(240 + 64 * len(items))
         self.stack.append(kind(key(item) for item in self.plain_all(items)))
 
     def top(self, *kinds: type) -> object:
@@ -142,6 +142,8 @@ class Machine:
 
     def put(self, index: int) -> None:
         self.check_top()
+        if not 0 <= index < KEY_MOST:
+            raise RefusalError("the pickle numbers a part of it beyond 2**60; refused")
         self.source.build(64)
         self.memo[index] = self.stack[-1]
 
@@ -170,6 +172,7 @@ class Machine:
             raise RefusalError(f"the pickle calls a {type(name).__name__} with a {type(arguments).__name__}; refused")
         if name.call is None:
             raise RefusalError(f"the pickle asks to call {name.text}, which plain data does not need; refused")
+        self.source.build(128)  # The head of an array, or of its type.
         self.stack.append(name.call(self.source, arguments))
 
     def set_state(self) -> None:

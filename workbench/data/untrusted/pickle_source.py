@@ -36,14 +36,15 @@ class Source:
         data: its memory map.
 
     `copied` may reach 4 times the file's size and 64 MiB [bytes of strings that were decoded, encoded, copied];
-    `built` may reach 64 times the file's size and 64 MiB [bytes of containers and memo entries: an empty list takes 2 bytes in a pickle].
+    `built` may reach 40 times the file's size and 64 MiB [bytes of containers, with what the garbage collector keeps for each and with
+    its place on the stack, and of memo entries: a list of one small number takes 5 bytes in a pickle].
     """
 
     def __init__(self, path: Path, data: mmap.mmap) -> None:
         self.path, self.data, self.size = path, data, len(data)
         self.position = 0
         self.copied, self.built = 0, 0
-        self.most_copied, self.most_built = 4 * self.size + SPARE, 64 * self.size + SPARE
+        self.most_copied, self.most_built = 4 * self.size + SPARE, 40 * self.size + SPARE
 
     def copy(self, count: int) -> None:
         """Counts bytes that will be copied."""

@@ -10,6 +10,9 @@ from workbench.errors import DataError, near
 DEPTH = 8
 LEAVES = 20_000_000
 MOST = 1 << 30
+# One array, list or text may be named again and again by a small file: what is made of repeats is bounded apart.
+REPEATED_BYTES, REPEATED_LEAVES, REPEATED_LETTERS = 128 << 20, 4_000_000, 4_000_000
+ROWS, LETTERS = 5_000_000, 100_000
 TEXT = "a list of text"
 _SEQUENCES = (list, tuple)
 _WORDS = {str: "text", bytes: "bytes", np.str_: "text", np.bytes_: "bytes", dict: "dictionary", type(None): "None"}
@@ -25,7 +28,7 @@ def numbers(value: object, *, where: str, expected: str = "numbers", most: int =
         most: bytes that the array made from lists may have.
 
     Raises:
-        DataError: no numbers, rows of unequal length, nothing at all, or more than `most` bytes.
+        DataError: no numbers, rows of unequal length, nothing at all, more than `most` bytes, or one array or list again and again.
     """
     if isinstance(value, np.ndarray) and value.dtype.kind != "O":
         return _checked(value, where, expected)
@@ -65,6 +68,9 @@ def _one_deeper(items: list, shape: tuple[int, ...], where: str, expected: str) 
         raise DataError("this is empty", where=_place(where, 0, shape), expected=expected)
     if total > LEAVES:
         raise DataError(f"the lists hold {total:,} items", where=where, expected=f"{expected}; at most {LEAVES:,} in lists, more in an array")
+    repeated = total - len({id(item) for item in items}) * (total // len(items))
+    if repeated > REPEATED_LEAVES:
+        raise DataError(f"the lists hold {repeated:,} items that are repeats of others", where=where, expected=f"{expected}; each list once")
     return shape + first, [part for item in items for part in (item.ravel() if isinstance(item, np.ndarray) else item)]
 
 
@@ -81,7 +87,11 @@ def _stacked(items: list, shape: tuple[int, ...], where: str, expected: str, mos
         _checked(item, _place(where, i, shape), expected)
         if item.shape != first.shape:
             raise DataError(f"the array is {_times(item.shape)} here, {_times(first.shape)} before", where=_place(where, i, shape), expected=expected)
-    _check_size(sum(item.nbytes for item in items), where, expected, most)
+    size = first.nbytes * len(items)
+    _check_size(size, where, expected, most)
+    repeated = size - first.nbytes * len({item.__array_interface__["data"][0] for item in items})
+    if repeated > REPEATED_BYTES:
+        raise DataError(f"the lists hold one array again and again, {repeated:,} bytes", where=where, expected=f"{expected}; each array once")
     return np.stack([_checked(item, where, expected) for item in items]).reshape(shape + first.shape)
 
 
@@ -127,28 +137,58 @@ def strings(value: object, *, where: str, most: int = MOST) -> list[str]:
     """Rows of text from a pickle: str, or bytes in UTF-8 or else latin1, in a list, tuple or array; a row may be a list of one.
 
     Raises:
-        DataError: no list, nothing in it, a row that is no text, or more than `most` bytes to decode.
+        DataError: no list, nothing in it, a row that is no text or has more than 100,000 letters, more than 5 million rows or `most` letters,
+            or one text again and again.
     """
     is_array = isinstance(value, np.ndarray) and value.ndim in (1, 2) and value.dtype.kind in "SUO" and value.nbytes <= most
     if not is_array and not isinstance(value, _SEQUENCES):
         raise DataError(f"this is {_kind(value)}", where=where, expected=TEXT)
-    rows = value.tolist() if isinstance(value, np.ndarray) else value
-    if not len(rows):
+    if not len(value):
         raise DataError("this is empty", where=where, expected=TEXT)
-    made, left = [], most
+    if len(value) > ROWS:
+        raise DataError(f"this has {len(value):,} rows", where=where, expected=f"{TEXT}, at most {ROWS:,}")
+    rows = value.tolist() if isinstance(value, np.ndarray) else value
+    made: list[str] = []
+    meter = _Letters(where, most)
     for i, row in enumerate(rows):
         text = row
         if isinstance(text, (list, tuple, np.ndarray)) and len(text) == 1 and getattr(text, "ndim", 1) == 1:
             text = text[0]
-        if isinstance(text, bytes):
-            left -= len(text)
-            if left < 0:
-                raise DataError(f"the rows hold more than {most:,} bytes", where=where, expected=TEXT)
-            text = _decoded(text)
-        if not isinstance(text, str):
+        if not isinstance(text, str | bytes):
             raise DataError(f"here is {_kind(row)}, not text", where=f"{where}[{i}]", expected=TEXT)
-        made.append(str(text))
+        # What is taken out of an array of text is made anew, and its place in memory means nothing.
+        meter.count(text, i, owner=row if isinstance(row, np.ndarray) and row.dtype.kind != "O" else text)
+        made.append(_decoded(text) if isinstance(text, bytes) else str(text))
     return made
+
+
+class _Letters:
+    """Counts the letters of rows of text, and apart those of texts that stood before.
+
+    Args:
+        where: file, split, key.
+        most: letters that all rows may have.
+    """
+
+    def __init__(self, where: str, most: int) -> None:
+        self.where, self.most, self.left, self.repeats_left = where, most, most, REPEATED_LETTERS
+        self.seen: set[int] = set()
+
+    def count(self, text: str | bytes, row: int, *, owner: object) -> None:
+        """One row more; the owner is what stands again where the text does."""
+        size = len(text)
+        if size > LETTERS:
+            what = f"this text has {size:,} letters"
+            raise DataError(what, where=f"{self.where}[{row}]", expected=f"{TEXT}, of at most {LETTERS:,} letters each")
+        self.left -= size
+        if self.left < 0:
+            raise DataError(f"the rows hold more than {self.most:,} letters", where=self.where, expected=TEXT)
+        if id(owner) in self.seen:
+            self.repeats_left -= size
+        self.seen.add(id(owner))
+        if self.repeats_left < 0:
+            what = f"the rows hold more than {REPEATED_LETTERS:,} letters that are repeats of others"
+            raise DataError(what, where=f"{self.where}[{row}]", expected=f"{TEXT}, each its own")
 
 
 def _decoded(text: bytes) -> str:
