@@ -51,13 +51,15 @@ def pad(samples: list[torch.Tensor], *, more: int = 0, fill: float = 0) -> Modal
 
 
 def test_the_masked_mean_is_the_mean_of_the_real_steps(samples):
-    found = masked_mean(*vars(pad(samples, more=2, fill=99)).values())
+    padded = pad(samples, more=2, fill=99)
+    found = masked_mean(padded.values, padded.mask)
     for row, sample in zip(found, samples, strict=True):
         torch.testing.assert_close(row, sample.mean(0) if len(sample) else torch.zeros(5))
 
 
 def test_the_last_real_step_is_not_the_last_padded_one(samples):
-    found = last_real_step(*vars(pad(samples, more=2, fill=99)).values())
+    padded = pad(samples, more=2, fill=99)
+    found = last_real_step(padded.values, padded.mask)
     for row, sample in zip(found, samples, strict=True):
         assert torch.equal(row, sample[-1] if len(sample) else torch.zeros(5))
 

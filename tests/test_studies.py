@@ -288,3 +288,22 @@ def test_all_published_rows_unless_some_are_asked_for():
 
 def test_data_that_nobody_published_on_has_no_rows():
     assert studies.published("opinions/starved").empty
+
+
+def test_published_rows_of_another_variant_say_so():
+    def said(dataset: str) -> dict[str, str]:
+        rows = studies.published(dataset, ["lf_dnn", "mfn", "misa"]).query("variant.str.endswith('MMSA')", engine="python")
+        return dict(zip(rows["variant"], rows["source"], strict=True))
+
+    assert said("mosi_mmsa") == {
+        "lf_dnn in MMSA": "comparable",
+        "mfn in MMSA": "other alignment",
+        "misa in MMSA": "other text model",
+    }
+    assert said("mosi_mmsa/aligned") == {
+        "lf_dnn in MMSA": "other alignment",
+        "mfn in MMSA": "comparable",
+        "misa in MMSA": "other text model, alignment",
+    }
+    with pytest.raises(ConfigError, match='unknown variant "alligned". Did you mean aligned'):
+        studies.published("mosi_mmsa/alligned")

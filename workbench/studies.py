@@ -200,16 +200,23 @@ def published(dataset: str, names: Sequence[str] | None = None) -> pd.DataFrame:
     """The published rows of a data set's card: variant (one name a row), metric, value, source; what is not as here stands in the source.
 
     Args:
-        dataset: a card's name.
+        dataset: a card's name, with the variant after a slash (`mosi_mmsa/aligned`); rows of another variant say so.
         names: these only, by the card's method names; all where None.
+
+    Raises:
+        ConfigError: there is no such card, or no such variant.
     """
-    chosen = [row for row in card(dataset).published if names is None or row.method in names]
+    known = card(dataset)
+    preset = "" if dataset.endswith(".md") else dataset.partition("/")[2]
+    loaded = known.variant(preset) if known.variants else ""
+    chosen = [row for row in known.published if names is None or row.method in names]
     rows = []
     for row in chosen:
         # One paper prints several numbers for a method (SGD and Adam): each keeps its own row.
         has_twin = any(other is not row and (other.method, other.source) == (row.method, row.source) for other in chosen)
         variant = f"{row.method} in {row.source.partition(' results/')[0]}" + (f", {row.note}" if has_twin else "")
-        differs = f"other {', '.join(row.differs)}" if row.differs else "comparable"
+        others = row.differs_from(loaded)
+        differs = f"other {', '.join(others)}" if others else "comparable"
         rows += [{"variant": variant, "metric": metric, "value": value, "source": differs} for metric, value in row.scores.items()]
     return pd.DataFrame(rows, columns=["variant", "metric", "value", "source"])
 

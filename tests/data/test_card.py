@@ -60,6 +60,7 @@ def test_windows_line_ends_are_read(tmp_path):
         (("size: null,", "size: null, standardise: true,"), r"tokens are names, not amounts"),
         (("range: [-3, 3]", "range: [3, -3]"), r"regression needs `range: \[low, high\]`"),
         (("kind: regression, range: [-3, 3]", "kind: multiclass, classes: [a]"), r"multiclass needs `classes:`"),
+        (("range: [-3, 3]", "range: [-3, 3], headline: acc8"), r"`headline: acc8` is no metric of this task; one of mae, corr, acc2_has0"),
         (("kind: regression, range: [-3, 3]", "kind: multiclass, classes: [no, yes]"), r"`task.classes.0` = False is not right"),
         (("{train: 4, valid: 2}", "{train: 4}"), r"`splits:` needs train and valid"),
         (("{train: 4, valid: 2}", "{train: 0, valid: 2}"), r"`splits.train` = 0 is not right"),
@@ -154,3 +155,63 @@ def test_paper_numbers_as_printed():
     assert rows["awf/no_a_fusion", "acc2_non0", "AWF Table 9"] == 0.8537
     assert not any(row["is_comparable"] for row in card("mosi").published_rows())
     assert all(0 < row["value"] < 1 for row in card("mosi").published_rows())
+
+
+VARIANTS = "variants: [unaligned, aligned]\npublished:\n" + "".join(
+    f"  - {{method: {method}, scores: {{mae: 0.9}}, split: test, source: T, {rest}}}\n"
+    for method, rest in (
+        ("any", "note: n"),
+        ("own", "variant: unaligned"),
+        ("words", "variant: aligned"),
+        ("tuned", "variant: aligned, differs: [text model]"),
+    )
+)
+
+
+@pytest.mark.parametrize(
+    ("variant", "differs"),
+    [
+        ("", ["", "", "alignment", "text model, alignment"]),
+        ("unaligned", ["", "", "alignment", "text model, alignment"]),
+        ("aligned", ["", "alignment", "", "text model"]),
+    ],
+)
+def test_published_rows_of_another_variant_are_not_comparable(tmp_path, variant, differs):
+    rows = DataCard.load(write(tmp_path, HEAD + VARIANTS)).published_rows(variant)
+    assert [row["differs"] for row in rows] == differs
+    assert [row["is_comparable"] for row in rows] == [not text for text in differs]
+
+
+def test_published_rows_of_variants_that_are_no_alignment_and_of_none(tmp_path):
+    text = HEAD + VARIANTS.replace("[unaligned, aligned]", "[official, speaker]").replace("variant: unaligned", "variant: speaker")
+    with pytest.raises(DataError, match="a published row names the variant aligned, which is not among `variants:`"):
+        DataCard.load(write(tmp_path, text))
+    found = DataCard.load(write(tmp_path, text.replace("variant: aligned", "variant: speaker")))
+    assert [row["differs"] for row in found.published_rows()] == ["", "variant", "variant", "text model, variant"]
+    with pytest.raises(ConfigError, match='unknown variant "speakers". Did you mean speaker'):
+        found.published_rows("speakers")
+
+
+@pytest.mark.parametrize("name", cards())
+def test_published_rows_name_variants_that_the_card_has(name):
+    assert {row.variant for row in card(name).published} <= {"", *card(name).variants}
+
+
+def test_rows_with_a_tuned_text_model_are_not_comparable_with_frozen_features():
+    tuned = {"misa", "self_mm", "mmim", "tetfn", "cenet", "awf", "mmiln", "mag_bert"}
+    for name in ("mosi_mmsa", "mosi_mmsa/aligned", "mosei_mmsa", "mosei_mmsa/aligned", "sims", "simsv2", "mosi_misa", "mosi_csd", "mosei_csd"):
+        rows = card(name).published_rows(name.partition("/")[2])
+        assert not [row["method"] for row in rows if row["is_comparable"] and str(row["method"]).split("/")[0] in tuned], name
+    for variant, methods in (("", {"lf_dnn", "tfn", "lmf", "mult"}), ("aligned", {"ef_lstm", "mfn", "graph_mfn"})):
+        assert {row["method"] for row in card("mosei_mmsa").published_rows(variant) if row["is_comparable"]} == methods
+
+
+def test_rows_whose_files_are_not_named_and_quotes_that_contradict_each_other():
+    for name in ("mosi_mmsa", "mosei_mmsa", "sims", "iemocap_mult"):
+        own = [row for row in card(name).published if row.source.startswith("AWF") and row.method.startswith("awf")]
+        assert own and all("files not named" in row.differs for row in own)
+    for name in ("mosei_csd", "mosei_mmsa"):
+        (row,) = [row for row in card(name).published if row.method == "misa" and row.source == "AWF Table 4"]
+        assert "features" in row.differs and "MMILN Table 2 quotes other numbers" in row.note
+    quoted = [row for row in card("sims").published if row.source == "AWF Table 4" and row.method in ("tfn", "lmf")]
+    assert [row.differs for row in quoted] == [["features"], ["features"]] and all("MISA has no CH-SIMS" in row.note for row in quoted)

@@ -8,7 +8,8 @@ import torch
 from workbench.data.arrays import dataset_from_arrays
 from workbench.data.batch import Column, Dataset
 from workbench.data.card import DataCard
-from workbench.data.verify import missing_files, verify, verify_files
+from workbench.data.sources import missing_files, verify_files
+from workbench.data.verify import verify
 from workbench.errors import DataError, MissingDataError
 
 CARD = """---

@@ -16,7 +16,8 @@ from workbench.data.card import DataCard
 from workbench.data.card import card as find_card
 from workbench.data.readers import Reader, reader
 from workbench.data.scaling import Scale, scales, with_scales
-from workbench.data.verify import missing_files, published_files, verify, verify_files
+from workbench.data.sources import missing_files, published_files, verify_files
+from workbench.data.verify import verify
 from workbench.errors import ConfigError, WorkbenchError, unknown
 
 

@@ -8,9 +8,9 @@ import os
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
+from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
-from workbench.data.batch import Kind, TaskSpec
+from workbench.data.card_fields import Fields, ModalityCard, PublishedRow, SourceCard, SourceList, TaskCard
 from workbench.data.head import Lines, line_of, read_head
 from workbench.errors import ConfigError, DataError, near, unknown
 
@@ -20,107 +20,7 @@ CARDS = Path(__file__).parents[2] / "data_cards"
 SplitName = Literal["train", "valid", "test"]
 
 
-class _Head(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class TaskCard(_Head):
-    """What is to be predicted: a number in `range`, one of `classes`, or any of them (multilabel); `headline` is the metric that is shown first."""
-
-    kind: Literal["regression", "multiclass", "multilabel"]
-    range: tuple[float, float] | None = None
-    classes: list[str] = []
-    unit: str = ""
-    headline: str = ""
-
-    @model_validator(mode="after")
-    def _is_complete(self) -> "TaskCard":
-        if self.kind == "regression" and (self.range is None or not self.range[0] < self.range[1] or self.classes):
-            raise ValueError("regression needs `range: [low, high]` with low < high, and no `classes:`")
-        if self.kind != "regression" and (len(set(self.classes)) < 2 or len(set(self.classes)) < len(self.classes) or self.range):
-            raise ValueError(f"{self.kind} needs `classes:` (two or more different names in the order of their labels), and no `range:`")
-        return self
-
-    def spec(self) -> TaskSpec:
-        """The task as a builder sees it."""
-        low, high = self.range or (0.0, float(len(self.classes) - 1))
-        return TaskSpec(self.kind, low, high, tuple(self.classes), self.headline)
-
-
-class ModalityCard(_Head):
-    """One modality.
-
-    `size` is the number of features of a step (tokens: of the vocabulary; images: of channels), null where it is not fixed;
-    `rate` is in steps a second; `standardise` asks for training mean 0 and standard deviation 1 of every feature; `also` names kinds that an option
-    of the reader gives instead (then size, shape and rate are the reader's).
-    """
-
-    kind: Kind
-    also: list[Kind] = []
-    size: int | None = Field(ge=1)
-    shape: list[int] = []
-    rate: float | None = Field(default=None, gt=0)
-    standardise: bool = False
-    description: str
-
-    @model_validator(mode="after")
-    def _fits(self) -> "ModalityCard":
-        if self.standardise and self.kind == "tokens":
-            raise ValueError("tokens are names, not amounts: `standardise: true` is for vectors, sequences and images")
-        if (self.kind == "image") != (len(self.shape) == 3):
-            raise ValueError("`shape: [channel, height, width]` is for images, and images need it")
-        return self
-
-
-class SourceCard(_Head):
-    """One file: its place below the data root (and below a mirror), where it comes from, and its sum.
-
-    `role` says which file it is to the reader; `variant` that only this variant of the data set has it; `published_sha256` are sums, or their
-    beginnings, that the makers published: a file with another sum is read, and `data check` says so.
-    """
-
-    path: str
-    role: str = ""
-    variant: str = ""
-    published_sha256: list[Annotated[str, Field(pattern=r"^[0-9a-f]{6,64}$")]] = []
-    url: str | None = Field(default=None, pattern=r"^https?://")
-    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
-    bytes: int | None = Field(default=None, ge=0)
-
-    @field_validator("path")
-    @classmethod
-    def _stays_inside(cls, path: str) -> str:
-        pure = PurePosixPath(path)
-        if not path or pure.is_absolute() or ".." in pure.parts or "\\" in path or ":" in path:
-            raise ValueError("a path below the data root, with forward slashes and without `..`")
-        return path
-
-    @model_validator(mode="after")
-    def _is_checked(self) -> "SourceCard":
-        if self.url and not self.sha256:
-            raise ValueError("a file that is downloaded needs its `sha256:`")
-        return self
-
-
-class SourceList(_Head):
-    """Many files at once: a file beside the card with a line `sha256  path` for each; `url` is the folder that they come from."""
-
-    file: str = Field(pattern=r"^[\w.-]+$")
-    url: str = Field(pattern=r"^https?://.*/$")
-
-
-class PublishedRow(_Head):
-    """A published result: `scores` by metric, as a share of one (MAE in the label's unit); `differs` says what is not as here."""
-
-    method: str
-    scores: dict[str, float] = Field(min_length=1)
-    split: str
-    source: str
-    differs: list[str] = []
-    note: str = ""
-
-
-class DataCard(_Head):
+class DataCard(Fields):
     """The typed head of a card. Dict order is the order of the modalities everywhere."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
@@ -129,15 +29,15 @@ class DataCard(_Head):
     modalities: dict[str, ModalityCard] = Field(min_length=1)
     splits: dict[SplitName, Annotated[int, Field(ge=1)] | None]
     format: str
-    variants: list[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]] = []
-    sources: list[SourceCard] = []
+    variants: list[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]] = Field(default_factory=list)
+    sources: list[SourceCard] = Field(default_factory=list)
     source_list: SourceList | None = None
     obtain: str = ""
-    folds: dict[SplitName, list[str]] = {}
+    folds: dict[SplitName, list[str]] = Field(default_factory=dict)
     licence: str = Field(min_length=1)
     citation: str = Field(min_length=1)
-    published: list[PublishedRow] = []
-    traps: list[str] = []
+    published: list[PublishedRow] = Field(default_factory=list)
+    traps: list[str] = Field(default_factory=list)
 
     _path: Path = PrivateAttr(default=Path("card.md"))
     _sha256: str = PrivateAttr(default="")
@@ -155,6 +55,9 @@ class DataCard(_Head):
         strange = sorted({source.variant for source in self.sources} - {"", *self.variants})
         if strange:
             raise ValueError(f"a source names the variant {strange[0]}, which is not among `variants:`")
+        strange = sorted({row.variant for row in self.published} - {"", *self.variants})
+        if strange:
+            raise ValueError(f"a published row names the variant {strange[0]}, which is not among `variants:`")
         return self
 
     @property
@@ -228,11 +131,19 @@ class DataCard(_Head):
         moved._path, moved._sha256, moved._prose, moved._lines = self._path, self._sha256, self._prose, self._lines
         return moved
 
-    def published_rows(self) -> list[dict[str, str | float | bool]]:
-        """The published results, one row a method and metric, with `is_comparable` (nothing differs)."""
+    def published_rows(self, variant: str = "") -> list[dict[str, str | float | bool]]:
+        """The published results, one row a method and metric, with `is_comparable`: nothing differs, the variant neither.
+
+        Args:
+            variant: of the data set; the first one where none is named.
+
+        Raises:
+            ConfigError: there is no such variant.
+        """
+        wanted = self.variant(variant)
         return [
             {"method": row.method, "metric": metric, "value": value, "split": row.split, "source": row.source}
-            | {"differs": ", ".join(row.differs), "is_comparable": not row.differs, "note": row.note}
+            | {"differs": ", ".join(row.differs_from(wanted)), "is_comparable": not row.differs_from(wanted), "note": row.note}
             for row in self.published
             for metric, value in row.scores.items()
         ]

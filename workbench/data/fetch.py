@@ -14,7 +14,7 @@ from tqdm import tqdm
 from workbench.data import data_root
 from workbench.data.card import DataCard, SourceCard
 from workbench.data.card import card as find_card
-from workbench.data.verify import file_sum
+from workbench.data.sources import file_sum
 from workbench.errors import DataError, MissingDataError
 
 

@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 
 import h5py
@@ -445,3 +446,58 @@ def test_the_card_of_mosi_reads_all_its_videos(root):
     data = load("mosi_csd/aligned", root=root)
     assert {name: len(split) for name, split in data.splits.items()} == {"train": 52, "valid": 10, "test": 31}
     assert data["test"].columns["audio"].lengths.tolist() == [4] * 31
+
+
+def test_a_file_with_a_flipped_bit_is_read_or_an_error_with_its_place(root):
+    """Whatever a damaged file does to the HDF5 library, the reader says it as an error about data: in the nodes of groups, and anywhere."""
+    write_corpus(root, VIDEOS[:3])
+    folds = {"train": VIDEOS[:1], "valid": VIDEOS[1:2], "test": VIDEOS[2:3]}
+    card, path = small(root, folds=folds), root / "audio.csd"
+    whole, refused = path.read_bytes(), []
+    nodes = [match.start() + after for match in re.finditer(rb"TREE|SNOD|HEAP", whole) for after in (0, 4, 6)]
+    for place in (*nodes, *np.random.default_rng(0).integers(0, len(whole), 40)):
+        broken = bytearray(whole)
+        broken[place] ^= 1
+        path.write_bytes(broken)
+        try:
+            read(card, root, nan="zero")
+        except DataError as error:
+            refused.append(error)
+    assert len(refused) > 20
+    assert all(error.where and error.do for error in refused)
+
+
+def test_numbers_that_are_described_as_nobody_can_hold_them(root, monkeypatch):
+    def damaged(_: object) -> np.dtype:
+        raise ValueError("Insufficient precision in available types")
+
+    monkeypatch.setattr(h5py.Dataset, "dtype", property(damaged))
+    with pytest.raises(DataError, match=r"(features|intervals) of v-0_x cannot be read: Insufficient precision(.|\n)*video v-0_x, "):
+        read(small(root), root)
+
+
+def test_labels_beyond_what_float32_holds_are_refused(root):
+    edit(root / "labels.csd", VIDEOS[0], "features", np.array([[1e300], [0.0]]))
+    with pytest.raises(DataError, match=r"a label is nan or infinite(.|\n)*video v-0_x, features, row 0"):
+        load(str(small(root).path))
+
+
+def test_entries_of_strange_names(root):
+    def renamed(old: str, new: bytes) -> None:
+        with h5py.File(root / "audio.csd", "r+") as file:
+            data = next(iter(file.values()))["data"]
+            data.id.links.create_hard(new, data.id, old.encode())
+
+    renamed(VIDEOS[0], b"v[" + b"1" * 5000 + b"]")
+    assert len(read(small(root), root)["train"]) == 12
+    renamed(VIDEOS[0], b"v\xff")
+    with pytest.raises(DataError, match=r"the name (.|\n)*is not in UTF-8(.|\n)*COVAREP/data"):
+        read(small(root), root)
+
+
+def test_a_sequence_whose_data_is_no_group(root):
+    with h5py.File(root / "audio.csd", "r+") as file:
+        del file["COVAREP"]["data"]
+        file["COVAREP"]["data"] = np.zeros(3)
+    with pytest.raises(DataError, match=r"this is a data set(.|\n)*COVAREP/data"):
+        read(small(root), root)

@@ -332,3 +332,48 @@ def test_the_cards(name, classes):
     assert card.task.headline == "f1_weighted"
     roles = {source.role for source in card.sources}
     assert roles == ({"raw"} if name == "meld_raw" else {"labels_train", "labels_valid", "labels_test", "text_features", "audio_features"})
+
+
+@pytest.mark.parametrize("name", ["meld", "meld_sentiment"])
+@pytest.mark.parametrize("count", [4, 9988, 9990])
+def test_a_table_of_meld_has_all_its_rows(tmp_path, name, count):
+    from workbench.data.card import card as find_card
+
+    card = find_card(name)
+    path = card.file(tmp_path, "labels_train")
+    path.parent.mkdir(parents=True)
+    write_table(path, [[i, "so", "Joey", "joy", "positive", i, 0, 3, 19, "0", "1"] for i in range(count)])
+    cut = r" \(cut off\?\)" if count < 9989 else ""
+    match = rf"train_sent_emo\.csv has {count:,} utterances, {path.stat().st_size:,} bytes{cut}\n(.|\n)*9,989 utterances(.|\n)*  do  +download"
+    with pytest.raises(DataError, match=match):
+        read(card, tmp_path)
+
+
+def test_numbers_of_thousands_of_digits_are_refused(root):
+    content = rows("train")
+    content[2][HEADER.index("Dialogue_ID")] = "1" * 5000
+    write_table(root / FILES["train"], content)
+    with pytest.raises(DataError, match=r'Dialogue_ID is "1{60}\.\.\."(.|\n)*row 2(.|\n)*at most 9 digits'):
+        read(small(root), root)
+    content = rows("train")
+    content[2][HEADER.index("Emotion")] = "\x1b" * 100_000
+    write_table(root / FILES["train"], content)
+    with pytest.raises(DataError, match=r'unknown emotion "\?{60}\.\.\."'):
+        read(small(root), root)
+
+
+@pytest.mark.parametrize("name", [10**2000, "1" * 5000, b"1" * 5000], ids=["number", "text", "bytes"])
+def test_raw_dialogues_with_names_that_nobody_writes(root, name):
+    parts = list(raw_file())
+    parts[-3] = [*parts[-3], name]
+    dump(root / "raw.pkl", tuple(parts))
+    with pytest.raises(DataError, match=r"a dialogue has a name that nobody would write(.|\n)*raw\.pkl, train"):
+        read(raw_card(root), root)
+
+
+def test_raw_utterances_with_numbers_that_nobody_writes(root):
+    parts = list(raw_file())
+    parts[0][0] = [10**2000, 1]
+    dump(root / "raw.pkl", tuple(parts))
+    with pytest.raises(DataError, match=r"raw\.pkl, ids, dialogue 0"):
+        read(raw_card(root), root)

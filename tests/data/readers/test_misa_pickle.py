@@ -202,3 +202,50 @@ def test_the_card_that_comes_with_the_workbench(tmp_path):
     data = load("mosi_misa", root=tmp_path)
     assert {name: len(split) for name, split in data.splits.items()} == SIZES
     assert data["test"].columns["audio"][5].numpy() == pytest.approx(content["test"][5][0][2].astype(np.float32))
+
+
+def nested(depth: int) -> list:
+    """A list that, counted through, has 2 ** depth numbers."""
+    made: list = [0]
+    for _ in range(depth):
+        made = [made, made]
+    return made
+
+
+@pytest.mark.parametrize("word_ids", [nested(34), [[1], [2, 3]], ["a"], {1: 2}, np.array(["a"])], ids=["nested", "ragged", "text", "dict", "array"])
+def test_word_ids_are_a_flat_list_of_numbers(tmp_path, word_ids):
+    content = corpus()
+    (_, *rest), label, segment = content["valid"][2]
+    content["valid"][2] = ((word_ids, *rest), label, segment)
+    with pytest.raises(DataError, match=r"the word ids are no flat list of numbers(.|\n)*dev\.pkl, sample 2(.|\n)*  do "):
+        reading(tmp_path, content)
+
+
+def test_word_ids_may_be_a_list(tmp_path):
+    content = corpus()
+    content["train"] = [((clip[0][0].tolist(), *clip[0][1:]), *clip[1:]) for clip in content["train"]]
+    assert len(reading(tmp_path, content).notes["reading"]) == 1
+
+
+def test_long_words_and_names_are_refused(tmp_path):
+    content = corpus()
+    content["train"][1][0][3][0] = "x" * 1001
+    with pytest.raises(DataError, match=r"a word has 1,001 letters(.|\n)*train\.pkl, sample 1"):
+        reading(tmp_path, content)
+    for name, said in (("x" * 10**6, "x{60}"), (b"y" * 10**6, "y{60}"), (10**2000, "a whole number of more than 64 bits")):
+        content = corpus()
+        content["test"][3] = (*content["test"][3][:2], name)
+        with pytest.raises(DataError, match=rf"the segment is {said}(.|\n)*test\.pkl, sample 3"):
+            reading(tmp_path, content)
+
+
+@pytest.mark.parametrize("part", ["words", "visual", "acoustic"])
+def test_the_same_values_in_every_sample_do_not_fill_the_memory(tmp_path, part):
+    """Files of a few hundred kilobytes that name the same values so often that a gigabyte and more would come of them."""
+    content = corpus()
+    (ids, visual, acoustic, words), label, _ = content["train"][0]
+    large = {"words": ["x" * 1000] * 3000, "visual": np.zeros((500, 120), np.float32), "acoustic": np.zeros((500, 120))}
+    fields = {"ids": ids, "visual": visual, "acoustic": acoustic, "words": words} | {part: large[part]}
+    content["train"] = [(tuple(fields.values()), label, f"v[{row}]") for row in range(5000)]
+    with pytest.raises(DataError, match=rf"the file names the same values so often(.|\n)*train\.pkl, sample \d+, {part}"):
+        reading(tmp_path, content)

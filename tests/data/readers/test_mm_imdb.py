@@ -1,5 +1,7 @@
 import json
 import os
+import pickle
+import struct
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -175,6 +177,30 @@ def test_vocabulary_files_that_are_no_dictionary(tmp_path):
             read_vocabulary(file)
 
 
+@pytest.mark.parametrize("kind", ["'|O' or '''", "-" * 9000 + "1", "(" * 5000, "[1] * 9", "{1: 2}[3]", "'O', []", "9" * 5000])
+def test_vocabulary_headers_that_are_no_header(tmp_path, kind):
+    header = f"{{'descr': {kind}, 'fortran_order': False, 'shape': ()}}\n".encode()
+    (tmp_path / "metadata.npy").write_bytes(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + pickle.dumps({}, 2))
+    with pytest.raises(DataError, match=r"metadata\.npy"):
+        read_vocabulary(tmp_path / "metadata.npy")
+
+
+def test_no_room_is_made_for_what_the_file_does_not_store(path, monkeypatch):
+    def claimed(file: h5py.File) -> None:
+        del file["features"]
+        file.create_dataset("features", (9, 60_000), "f4", chunks=(1, 60_000))
+
+    def room(shape: tuple[int, ...], dtype: type) -> tuple[np.ndarray, None]:
+        assert shape[1] == 6
+        return np.empty(shape, dtype), None
+
+    monkeypatch.setattr("workbench.data.untrusted.hdf5.LARGE", 1_000_000)
+    monkeypatch.setattr("workbench.data.readers.mm_imdb.scratch.empty", room)
+    write_hdf5(path.parent / "films.hdf5", change=claimed)
+    with pytest.raises(DataError, match="this would unpack to 2,160,000 bytes, from 0 stored"):
+        load(str(path))
+
+
 def test_plots_without_a_known_word_become_zeros(path):
     def no_words(file: h5py.File) -> None:
         file["features"][1] = np.nan
@@ -231,6 +257,44 @@ def listed_split(file: h5py.File) -> None:
     file.attrs["split"] = fuel_table([("train", "genres", 0, 4, file["genres"].ref)])
 
 
+def split_of(**types: object) -> Callable[[h5py.File], None]:
+    """A split table with other types, and what cannot be a row in it."""
+
+    def change(file: h5py.File) -> None:
+        plain = {"split": "S5", "start": np.int64, "stop": np.int64, **types}
+        table = np.zeros(1, [(name, kind) for name, kind in plain.items() if kind is not None])
+        for name, value in (("split", b"train"), ("start", b"x"), ("stop", np.nan)):
+            if types.get(name) is not None:
+                table[name] = 1 << 30 if name == "split" else value
+        if "indices" in types:
+            table["indices"][0] = np.array([1, 2], np.int32)
+        file.attrs["split"] = table
+
+    return change
+
+
+def long_records(file: h5py.File) -> None:
+    file.attrs["split"] = np.zeros(1, [("split", "S5000"), ("start", "i8"), ("stop", "i8")])
+
+
+def far_word(number: int) -> Callable[[h5py.File], None]:
+    def change(file: h5py.File) -> None:
+        del file["sequences"]
+        file.create_dataset("sequences", (9,), dtype=h5py.vlen_dtype(np.uint64))
+        for row in range(9):
+            file["sequences"][row] = np.array([1, number], np.uint64)
+
+    return change
+
+
+def without_values(width: int) -> Callable[[h5py.File], None]:
+    def change(file: h5py.File) -> None:
+        del file["vgg_features"]
+        file.create_dataset("vgg_features", (9, width), "f4")
+
+    return change
+
+
 def put(name: str, values: np.ndarray | list | None) -> Callable[[h5py.File], None]:
     def change(file: h5py.File) -> None:
         names = file["genres"].attrs["target_names"]
@@ -262,6 +326,16 @@ def linked(file: h5py.File) -> None:
     [
         (other_split, {}, r"the splits are \[3\] of int64(.|\n)*Fuel"),
         (listed_split, {}, "the split train is a list of rows"),
+        (split_of(start="S1"), {}, r"the splits are \[1\] of(.|\n)*Fuel"),
+        (split_of(stop="f8"), {}, r"the splits are \[1\] of(.|\n)*Fuel"),
+        (split_of(split="i8"), {}, r"the splits are \[1\] of(.|\n)*Fuel"),
+        (split_of(start=None), {}, r"the splits are \[1\] of(.|\n)*Fuel"),
+        (split_of(indices=h5py.vlen_dtype("i4")), {}, r"the splits are \[1\] of(.|\n)*Fuel"),
+        (long_records, {}, r"the splits are \[1\] of(.|\n)*Fuel"),
+        (far_word(1_000_000), {"text": "ids"}, r"the word 1,000,000 is none(.|\n)*sequences, row 0(.|\n)*less than 1,000,000"),
+        (far_word(2**64 - 1), {"text": "ids"}, "the word 18,446,744,073,709,551,615 is none"),
+        (without_values(65_537), {}, r"vgg_features has 65,537 columns(.|\n)*1 to 65,536"),
+        (without_values(0), {}, r"vgg_features has 0 columns"),
         (put("vgg_features", None), {}, r'there is no "vgg_features"\. Did you mean features'),
         (put("vgg_features", np.ones((9, 7))), {}, r"image has 7 columns"),
         (put("vgg_features", np.ones((8, 6))), {}, r"vgg_features is \[8, 6\] of float64(.|\n)*9 x any"),

@@ -371,6 +371,61 @@ def test_cards_and_options_that_the_format_cannot_serve(tmp_path):
         read(small(tmp_path, CARD.replace("{kind: regression, range: [-3, 3]}", "{kind: multiclass, classes: [a, b]}")), tmp_path)
 
 
+def test_stated_lengths_count_from_the_first_step_though_clips_begin_in_silence(tmp_path):
+    """All audio is 8 of 11 steps; in train, all clips but the first begin with three silent ones, so zeros alone would say padded before."""
+    content, real = corpus()
+    for part in content.values():
+        part["audio"][:], part["audio_lengths"] = 1, [8] * len(part["id"])
+        part["audio"][:, 8:] = 0
+    content["train"]["audio"][1:, :4] = 0
+    data = reading(tmp_path, content)
+    for name, part in content.items():
+        column = data[name].columns["audio"]
+        assert column.lengths.tolist() == [8] * len(part["id"])
+        assert np.array_equal(column.values.numpy(), np.concatenate([rows[:8] for rows in part["audio"]]))
+        same(data[name].columns["vision"], real[name]["vision"])
+    said = [sentence for sentence in data.notes["reading"] if sentence.startswith("audio")]
+    assert said == ["audio: padded, zeros behind the real steps"]
+
+
+def test_stated_lengths_count_from_the_last_step_where_the_values_stand_there(tmp_path):
+    content, real = corpus()
+    for name, part in content.items():
+        for row, values in enumerate(real[name]["audio"]):
+            part["audio"][row] = 0
+            part["audio"][row, 11 - len(values) :] = values
+    rows = real["train"]["audio"]
+    row = next(row for row, values in enumerate(rows) if row and 3 < len(values) < 11)
+    content["train"]["audio"][row, 0] = 5  # A value before the stated length: one sample does not turn the side.
+    content["train"]["audio"][0, 11 - len(rows[0])] = 0  # A silent first step.
+    data = reading(tmp_path, content)
+    same(data["test"].columns["audio"], real["test"]["audio"])
+    assert np.array_equal(data["train"].columns["audio"][row].numpy(), rows[row])
+    said = data.notes["reading"]
+    assert "audio: padded, zeros before the real steps" in said and "vision: padded, zeros behind the real steps" in said
+    assert "audio: samples with values before the stated length: cut off (train 1)" in said
+    assert "audio: samples that begin in zeros behind the start of the stated length: kept (train 1)" in said
+
+
+def test_names_of_keys_are_short_and_clean_and_errors_say_what_to_do(tmp_path):
+    content, _ = corpus()
+    content["\x1b[31mred" + "x" * 200_000] = content[(1,)] = 1
+    said = [sentence for sentence in reading(tmp_path, content).notes["reading"] if sentence.startswith("keys")]
+    assert len(said) == 1 and len(said[0]) < 250 and said[0].isprintable()
+    assert "?[31mredxxx" in said[0] and "a tuple" in said[0]
+    for key, value in (("audio", None), ("vision", [[[1.0], [1.0, 2.0]]] * 5), ("audio", np.zeros((5, 7)))):
+        broken, _ = corpus()
+        broken["valid"][key] = value
+        if value is None:
+            del broken["valid"][key]
+        with pytest.raises(DataError, match=r"\n  do  +compare the file with what its card says of it"):
+            reading(tmp_path, broken)
+    twice, _ = corpus()
+    twice["valid"]["id"] = ["\x1b" * 500 + "$_$1"] * 5
+    with pytest.raises(DataError, match=r'the id "\?{60}\.\.\." stands twice'):
+        reading(tmp_path, twice)
+
+
 @pytest.mark.parametrize(("text", "kind"), [("features", "sequence"), ("ids", "tokens"), ("words", "tokens")])
 def test_modalities_come_in_the_order_of_the_card(tmp_path, text, kind):
     audio, vision = ("  audio: {kind: sequence, size: null, description: d}\n", "  vision: {kind: sequence, size: null, description: d}\n")

@@ -98,8 +98,30 @@ def test_aligned_files_keep_one_length(tmp_path):
         for key in STEPS:
             assert data[name].columns[key].lengths.tolist() == [len(rows) for rows in real[name]["text"]]
     assert np.array_equal(data["train"].columns["text"][row].numpy(), content["train"]["text"][row, 8 - n :])
-    apart = reading(tmp_path, content, variant="unaligned")["train"]
-    assert (int(apart.columns["text"].lengths[row]), int(apart.columns["audio"].lengths[row])) == (n - 1, n)
+    assert not [sentence for sentence in data.notes["reading"] if "variant" in sentence]
+
+
+def test_the_file_decides_whether_it_is_aligned_and_the_notes_say_so(tmp_path):
+    """Sentences of 10 words, the first 3 of audio silent: alone, audio would have 7 steps."""
+    random = np.random.default_rng(0)
+    content, _ = corpus(steps=dict.fromkeys(STEPS, 50))
+    for part in content.values():
+        for key, width in WIDTHS.items():
+            part[key] = random.normal(size=(len(part["labels"]), 50, width)).astype(np.float32)
+            part[key][:, :40] = 0
+        part["audio"][:, 40:43] = 0
+    for variant in ("unaligned", "aligned", ""):
+        data = reading(tmp_path, content, variant=variant)
+        for name, part in content.items():
+            assert {int(length) for key in STEPS for length in data[name].columns[key].lengths} == {10}
+            assert np.array_equal(data[name].columns["audio"][0].numpy(), part["audio"][0, 40:])
+        sentence = "all modalities have 50 steps, so they are read as aligned, though the variant is unaligned"
+        assert (sentence in data.notes["reading"]) == (variant == "unaligned")
+    content, real = corpus()
+    data = reading(tmp_path, content, variant="aligned")
+    same(data["train"].columns["audio"], real["train"]["audio"])
+    listed = "text 7, audio 11, vision 9"
+    assert f"the variant is aligned, but the modalities have not equally many steps ({listed}): read as unaligned" in data.notes["reading"]
 
 
 def test_modalities_padded_on_different_sides_are_not_aligned(tmp_path):
@@ -192,6 +214,9 @@ def test_repeated_ids_are_made_unique_and_said(tmp_path):
     assert "ids that an earlier split has too: the same clip, or only the same name (test 1)" in data.notes["reading"]
 
 
+NO_LETTERS = np.full(15, 0x7FFFFFFF, "<u4").view("<U1")
+
+
 @pytest.mark.parametrize(
     ("task", "key", "value", "match"),
     [
@@ -203,6 +228,13 @@ def test_repeated_ids_are_made_unique_and_said(tmp_path):
         (REGRESSION, "id", np.array(7), r"id is no list"),
         (REGRESSION, "id", [["a", "1", "2"]] * 4, r"id has 4 samples, the labels have 5"),
         (REGRESSION, "id", [["a", None, "2"]] * 5, r"an id holds a NoneType(.|\n)*row 0"),
+        (REGRESSION, "id", NO_LETTERS[:5], r"a letter that does not exist(.|\n)*  do "),
+        (REGRESSION, "id", NO_LETTERS[:15].reshape(5, 3), r"a letter that does not exist"),
+        (REGRESSION, "id", [["a", 10**2000, "2"]] * 5, r"an id holds a whole number of more than 64 bits(.|\n)*row 0"),
+        (REGRESSION, "id", [["a", "\x1b" * 10**6, "2"]] * 5, r"an id holds \?{60}\.\.\.(.|\n)*at most 1000 letters"),
+        (REGRESSION, "id", [["a", b"x" * 10**6, "2"]] * 5, r"an id holds x{60}\.\.\."),
+        (REGRESSION, "id", [["a"] * 17] * 5, r"an id has more than 16 parts(.|\n)*row 0"),
+        (REGRESSION, "id", np.full((5, 10**6), "a"), r"an id has more than 16 parts(.|\n)*row 0"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_place(tmp_path, task, key, value, match):

@@ -101,7 +101,7 @@ def card_lines(card: DataCard, *, width: int) -> list[str]:
     lines += [line for trap in card.traps for line in _field("trap", trap, width)]
     if card.published:
         methods = {row.method for row in card.published}
-        comparable = sum(not row.differs for row in card.published)
+        comparable = sum(not row.differs_from(card.variant()) for row in card.published)
         said = f"{len(card.published)} rows of {len(methods)} methods, {comparable} of them comparable (--json lists them)"
         lines += _field("published", said, width)
     return lines

@@ -18,6 +18,7 @@ import torch
 from workbench.data.arrays import modality_spec, token_column, vocabulary
 from workbench.data.batch import Column, Dataset, ModalitySpec, Spec, Split
 from workbench.data.card import DataCard
+from workbench.data.reading.advice import advised
 from workbench.data.reading.alignment import COLLAPSES, Collapse
 from workbench.data.reading.folds import folds_of
 from workbench.data.reading.pickled import Findings
@@ -61,6 +62,7 @@ class Plan:
         return Plan([self.segments[row] for row in rows], [self.words[row] for row in rows] if self.words else [], steps)
 
 
+@advised
 def read(
     card: DataCard,
     root: Path,
@@ -162,10 +164,12 @@ def _targets(card: DataCard, labels: TimedSequence, video: str) -> np.ndarray:
     if values.dtype.kind in "SO" or values.shape[1] < needed or (values.shape[1] > needed and not is_amount):
         expected = "segments x sentiment" if is_amount else f"segments x {needed} numbers: sentiment, {', '.join(card.task.classes)}"
         raise labels.bad(video, "features", f"labels are {list(values.shape)} {values.dtype}", expected)
-    broken = ~np.isfinite(values.astype(np.float64)).all(1)
+    with np.errstate(over="ignore"):  # What float32 cannot hold counts as infinite.
+        amounts = values.astype(np.float32)
+    broken = ~np.isfinite(amounts).all(1)
     if broken.any():
         raise labels.bad(video, f"features, row {int(broken.argmax())}", "a label is nan or infinite", "finite numbers")
-    return values[:, 0].astype(np.float32) if is_amount else (values[:, 1:] > 0).astype(np.float32)
+    return amounts[:, 0] if is_amount else (values[:, 1:] > 0).astype(np.float32)
 
 
 def _columns(card: DataCard, plans: Mapping[str, Plan], reading: Reading) -> tuple[dict[str, dict[str, Column]], dict[str, ModalitySpec]]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from workbench.data.batch import Dataset
 from workbench.data.card import DataCard
+from workbench.data.reading.advice import advised
 from workbench.data.reading.dialogues import Dialogues, read_dialogues
 from workbench.data.reading.utterances import Utterances, dataset_of
 from workbench.errors import ConfigError, DataError, unknown
@@ -23,6 +24,7 @@ SESSION = slice(0, 5)
 """The session of a dialogue: Ses05 of Ses05F_impro01. The two speakers of a session are in no other."""
 
 
+@advised
 def read(
     card: DataCard,
     root: Path,

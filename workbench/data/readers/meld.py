@@ -13,6 +13,7 @@ import numpy as np
 
 from workbench.data.batch import Dataset
 from workbench.data.card import DataCard
+from workbench.data.reading.advice import advised, label
 from workbench.data.reading.dialogues import Dialogues, read_dialogues
 from workbench.data.reading.pickled import Findings
 from workbench.data.reading.utterances import Utterances, dataset_of
@@ -35,10 +36,16 @@ RAW = (
     ("ids", "speakers", "emotion", "text", "audio", "sentences", "train", "test", "sentiment"),
     ("ids", "speakers", "emotion", "text", "audio", "vision", "sentences", "train", "test", "sentiment"),
 )
+ROWS = {"train": 9989, "valid": 1109, "test": 2610}
+"""Utterances in the csv files of MELD; a card of that name is held to them, for a file that was cut at the end of a line looks whole."""
+NAMES = ("meld", "meld_sentiment")
+DIGITS = 9
+"""Of a dialogue's or an utterance's number, at most."""
 VALID = range(1039, 1153)
 """The dialogues of dev in the raw file, which counts on through the splits and lists dev with train."""
 
 
+@advised
 def read(card: DataCard, root: Path, *, text: Literal["tokens", "features"] = "tokens", missing: Literal["drop", "error"] = "drop") -> Dataset:
     """One sample an utterance. The label is the emotion; where the card's classes are those of the sentiment, the sentiment.
 
@@ -74,9 +81,9 @@ def label_of(card: DataCard) -> str:
     Raises:
         DataError: neither, or in another order than the one that the pickles number.
     """
-    for label, classes in CLASSES.items():
+    for name, classes in CLASSES.items():
         if tuple(card.task.classes) == classes:
-            return label
+            return name
     expected = " or ".join(f"[{', '.join(classes)}]" for classes in CLASSES.values())
     raise DataError(f"{card.name}: these are not the classes of MELD", where=card.place("task", "classes"), expected=expected)
 
@@ -86,23 +93,28 @@ def _read_labels(card: DataCard, path: Path, split: str, findings: Findings) -> 
     classes = {name: i for i, name in enumerate(card.task.classes)}
     part, damaged, column = Utterances(), 0, label_of(card)
     seen: set[str] = set()
-    for i, row in enumerate(read_table(path, columns=COLUMNS)):
+    table = read_table(path, columns=COLUMNS)
+    if card.name in NAMES and len(table) != ROWS[split]:
+        what = f"{path.name} has {len(table):,} utterances, {path.stat().st_size:,} bytes" + (" (cut off?)" if len(table) < ROWS[split] else "")
+        do = "download it again; for another edition of MELD, copy the card under another name"
+        raise DataError(what, where=f"{path}, split {split}", expected=f"the {ROWS[split]:,} utterances of MELD's {split} split", do=do)
+    for i, row in enumerate(table):
         where = f"{path}, row {i} (counted from 0, behind the header)"
         for key in ("Dialogue_ID", "Utterance_ID"):
-            if not row[key].strip().isdecimal():
-                raise DataError(f'{path.name}: {key} is "{row[key]}"', where=where, expected="a whole number")
+            if not row[key].strip().isdecimal() or len(row[key]) > DIGITS:
+                raise DataError(f'{path.name}: {key} is "{label(row[key])}"', where=where, expected=f"a whole number of at most {DIGITS} digits")
         dialogue, utterance = int(row["Dialogue_ID"]), int(row["Utterance_ID"])
-        name, label = f"{split}_dia{dialogue}_utt{utterance}", row[column].strip().lower()
+        name, said = f"{split}_dia{dialogue}_utt{utterance}", row[column].strip().lower()
         if name in seen:
             raise DataError(f"{path.name}: dialogue {dialogue}, utterance {utterance} stands twice", where=where, expected="each utterance once")
-        if label not in classes:
-            what = f'{path.name}: unknown {column.lower()} "{row[column]}".{near(label, classes)}'
+        if said not in classes:
+            what = f'{path.name}: unknown {column.lower()} "{label(row[column])}".{near(said[:100], classes)}'
             raise DataError(what, where=where, expected=f"one of {', '.join(classes)}")
         seen.add(name)
         part.ids.append(name)
         part.dialogues.append(f"{split}_dia{dialogue}")
         part.sentences.append(row["Utterance"])
-        part.labels.append(classes[label])
+        part.labels.append(classes[said])
         damaged += any(mark in row["Utterance"] for mark in DAMAGED)
     if damaged:
         findings.add("utterances with characters of a wrong encoding, kept as they are", split, damaged)
@@ -180,12 +192,12 @@ def _read_raw(card: DataCard, root: Path) -> Dataset:
     train = content.names("train")
     for name in train:
         if not name.isdecimal():
-            raise content.bad("train", f'the dialogue "{name}" has no number', "numbers, counted through the splits")
+            raise content.bad("train", f'the dialogue "{label(name)}" has no number', "numbers, counted through the splits")
     dev = [name for name in train if int(name) in VALID]
     names = {"train": [name for name in train if int(name) not in VALID], "valid": dev, "test": content.names("test")}
     both = set(train) & set(names["test"])
     if both:
-        raise content.bad("test", f"the dialogue {min(both)} is in train and in test", "each dialogue in one split")
+        raise content.bad("test", f"the dialogue {label(min(both))} is in train and in test", "each dialogue in one split")
     parts = {split: _dialogues(card, content, names[split]) for split in SPLITS if split in card.splits}
     said = f"valid: the {len(dev)} dialogues {VALID.start} to {VALID.stop - 1}, which the file lists with train and MELD has in dev"
     return dataset_of(card, parts, where=str(content.path), reading=[said])

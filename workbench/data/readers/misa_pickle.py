@@ -14,11 +14,14 @@ import torch
 from workbench.data.arrays import modality_spec, token_column, vocabulary, words
 from workbench.data.batch import Column, Dataset, Spec, Split
 from workbench.data.card import DataCard
+from workbench.data.reading.advice import Allowance, advised, label
 from workbench.data.reading.pickled import Findings, check_ids
 from workbench.data.untrusted.pickles import load_pickle, numbers, strings
 from workbench.errors import DataError
 
 MODALITIES = {"text": "tokens", "vision": "sequence", "audio": "sequence"}
+LENGTH = 1000
+"""Letters of a word or a name, at most."""
 SAMPLE = "((word_ids, visual, acoustic, words), label, segment)"
 
 
@@ -40,6 +43,7 @@ class Sample:
     segment: str | None
 
 
+@advised
 def read(card: DataCard, root: Path) -> Dataset:
     """The card's modalities out of text (tokens), audio and vision.
 
@@ -78,7 +82,8 @@ def read_samples(path: Path, split: str, findings: Findings) -> list[Sample]:
     if not isinstance(content, list) or not content:
         found = "an empty list" if isinstance(content, list) else f"a {type(content).__name__}"
         raise DataError(f"{path.name} holds {found}", where=str(path), expected=f"a list of {SAMPLE}")
-    samples = [_sample(item, path, row, findings, split) for row, item in enumerate(content)]
+    allowance = Allowance(path.stat().st_size)
+    samples = [_sample(item, path, row, findings, split, allowance) for row, item in enumerate(content)]
     for row, sample in enumerate(samples):
         for name in ("vision", "audio", "label"):
             width, expected = getattr(sample, name).shape[-1], getattr(samples[0], name).shape[-1]
@@ -93,25 +98,41 @@ def _error(path: Path, row: int, what: str, expected: str) -> DataError:
     return DataError(f"{path.name}: {what}", where=f"{path}, sample {row} (counted from 0)", expected=expected)
 
 
-def _sample(item: object, path: Path, row: int, findings: Findings, split: str) -> Sample:
+def _sample(item: object, path: Path, row: int, findings: Findings, split: str, allowance: Allowance) -> Sample:
     """One sample, checked."""
     if not isinstance(item, tuple | list) or len(item) not in (2, 3) or not isinstance(item[0], tuple | list) or len(item[0]) != 4:
         raise _error(path, row, "a sample is not as MISA writes it", SAMPLE)
     word_ids, visual, acoustic, said = item[0]
     where = f"{path}, sample {row}"
     spoken = strings(said, where=f"{where}, words")
-    vision, audio = (_features(values, path, row, name) for values, name in ((visual, "visual"), (acoustic, "acoustic")))
+    longest = max(map(len, spoken))
+    if longest > LENGTH:
+        raise _error(path, row, f"a word has {longest:,} letters", f"words of at most {LENGTH:,} letters")
+    # Python holds a text of its own for each sample, whatever the file shares.
+    allowance.take(sum(map(len, spoken)) + 8 * len(spoken), where=f"{where}, words")
+    vision, audio = (_features(values, path, row, name, allowance) for values, name in ((visual, "visual"), (acoustic, "acoustic")))
     label = numbers(item[1], where=f"{where}, label", expected="one number").reshape(-1)
-    if np.size(word_ids) != len(spoken) or len(words(" ".join(spoken))) != len(spoken):
+    if _count(word_ids, path, row) != len(spoken) or len(words(" ".join(spoken))) != len(spoken):
         findings.add("text: samples whose words are not as many as their word ids, or hold spaces", split, 1)
     if len(spoken) != len(vision) or len(spoken) != len(audio):
         findings.add("samples whose words and steps are not equally many, so not aligned", split, 1)
     return Sample(spoken, vision, audio, label, _segment(item[2], path, row) if len(item) == 3 else None)
 
 
-def _features(given: object, path: Path, row: int, name: str) -> np.ndarray:
-    expected = "numbers, time x feature"
-    values = numbers(given, where=f"{path}, sample {row}, {name}", expected=expected)
+def _count(word_ids: object, path: Path, row: int) -> int:
+    """How many word ids there are; lists that hold themselves, or each other, are not counted through."""
+    if isinstance(word_ids, np.ndarray) and word_ids.dtype.kind in "iuf":
+        return word_ids.size
+    if isinstance(word_ids, list | tuple) and all(isinstance(word, int | float | np.number) for word in word_ids):
+        return len(word_ids)
+    raise _error(path, row, "the word ids are no flat list of numbers", SAMPLE)
+
+
+def _features(given: object, path: Path, row: int, name: str, allowance: Allowance) -> np.ndarray:
+    """`time feature`, as it stands in the file; what it takes, and will take as float32, is counted."""
+    expected, where = "numbers, time x feature", f"{path}, sample {row}, {name}"
+    values = numbers(given, where=where, expected=expected)
+    allowance.take(4 * values.size + values.nbytes, where=where)
     if values.ndim != 2:
         raise _error(path, row, f"{name} has the shape {list(values.shape)}", expected)
     return values
@@ -119,9 +140,10 @@ def _features(given: object, path: Path, row: int, name: str) -> np.ndarray:
 
 def _segment(given: object, path: Path, row: int) -> str:
     if isinstance(given, bytes):
-        return given.decode("latin1")
-    if not isinstance(given, str | int):
-        raise _error(path, row, f"the segment is a {type(given).__name__}", "its name, as video[3]")
+        given = given[: LENGTH + 1].decode("latin1")
+    is_long = len(given) > LENGTH if isinstance(given, str) else isinstance(given, int) and abs(given) >= 1 << 64
+    if not isinstance(given, str | int) or is_long:
+        raise _error(path, row, f"the segment is {label(given)}", f"its name of at most {LENGTH:,} letters, as video[3]")
     return str(given)
 
 

@@ -44,6 +44,15 @@ PIECE = 64 * 1024**2
 RECORDS = 1000
 """Most records that the attribute `split` may have; the real one has 24."""
 
+RECORD = 4096
+"""Most bytes of such a record; a real one has 40."""
+
+WIDEST = 1 << 16
+"""Most features of a vector; the real ones have 300 and 4096."""
+
+LARGEST_WORD = 1_000_000
+"""Word numbers are below it; the real vocabulary has some 40,000 words."""
+
 
 def read(card: DataCard, root: Path, *, image: str = "vgg", text: str = "features", shrink: int = 4, vocabulary_size: int | None = None) -> Dataset:
     """The films of the card's splits.
@@ -166,25 +175,31 @@ def _rows(card: DataCard, path: Path, file: "h5py.File", films: int, said: list[
 
 def _fuel_split(path: Path, file: "h5py.File") -> dict[str, slice] | None:
     """The attribute that Fuel writes: one record for each split and array, with its first row and the row behind its last."""
-    if "split" not in file.attrs:
-        return None
-    details = file.attrs.get_id("split")
-    fields = details.dtype.names or ()
-    if not {"split", "start", "stop"} <= set(fields) or len(details.shape) != 1 or details.shape[0] > RECORDS:
-        what = f"the splits are {list(details.shape)} of {str(details.dtype)[:100]}"
-        raise DataError(
-            f"{path.name}: {what}", where=f"{path}, attribute split", expected="records of split, source, start, stop, as Fuel writes them"
-        )
-    table = file.attrs["split"]
+    import h5py
+
+    where = f"{path}, attribute split"
+    with hdf5.guarded(where):
+        if "split" not in file.attrs:
+            return None
+        details = file.attrs.get_id("split")
+        shape, dtype = details.shape, details.dtype
+        fields = dtype.names or ()
+        kinds = {name: dtype[name].kind for name in fields}
+        is_table = kinds.get("split") == "S" and {kinds.get("start", ""), kinds.get("stop", "")} <= {"i", "u"}
+        is_table &= "indices" not in fields or h5py.check_ref_dtype(dtype["indices"]) is not None
+        if not is_table or shape is None or len(shape) != 1 or shape[0] > RECORDS or dtype.itemsize > RECORD:
+            what = f"the splits are {list(shape or ())} of {str(dtype)[:100]}"
+            raise DataError(f"{path.name}: {what}", where=where, expected="records of split, source, start, stop, as Fuel writes them")
+        table = file.attrs["split"]
     ours = {name: split for split, name in SPLITS.items()}
     rows: dict[str, slice] = {}
     for record in table:
         name = bytes(record["split"]).decode("latin-1")
         part = slice(int(record["start"]), int(record["stop"]))
         if "indices" in fields and record["indices"]:
-            raise DataError(f"{path.name}: the split {name} is a list of rows", where=f"{path}, attribute split", expected="a first and a last row")
+            raise DataError(f"{path.name}: the split {name} is a list of rows", where=where, expected="a first and a last row")
         if rows.setdefault(ours.get(name, name), part) != part:
-            raise DataError(f"{path.name}: the split {name} differs between arrays", where=f"{path}, attribute split", expected="one cut for all")
+            raise DataError(f"{path.name}: the split {name} differs between arrays", where=where, expected="one cut for all")
     return rows
 
 
@@ -199,6 +214,9 @@ def _pieces(found: "h5py.Dataset", part: slice) -> Iterator[tuple[slice, np.ndar
 def _vectors(path: Path, file: "h5py.File", name: str, rows: dict[str, slice]) -> dict[str, Column]:
     """Vectors of each split."""
     found = _array(path, file, name, (max(part.stop for part in rows.values()), None))
+    if not 0 < found.shape[1] <= WIDEST:
+        raise DataError(f"{path.name}: {name} has {found.shape[1]:,} columns", where=f"{path}, {name}", expected=f"1 to {WIDEST:,}")
+    hdf5.read(found, rows=slice(0, 1))  # An array that claims far more than the file stores is refused before room is made for it.
     columns = {}
     for split, part in rows.items():
         values, room = scratch.empty((part.stop - part.start, found.shape[1]), np.float32)
@@ -272,4 +290,8 @@ def _ids_of(path: Path, ids: object, row: int) -> np.ndarray:
         raise DataError(f"{path.name}: sequences holds no whole numbers", where=f"{path}, sequences, row {row}", expected="word ids")
     if ids.min(initial=0) < 0:
         raise DataError(f"{path.name}: the word {int(ids.min())} is none", where=f"{path}, sequences, row {row}", expected="0 or more")
+    if ids.max(initial=0) >= LARGEST_WORD:
+        raise DataError(
+            f"{path.name}: the word {int(ids.max()):,} is none", where=f"{path}, sequences, row {row}", expected=f"less than {LARGEST_WORD:,}"
+        )
     return ids.astype(np.int64) + 1

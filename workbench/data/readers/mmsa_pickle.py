@@ -5,7 +5,7 @@ What a split has: `text` (BERT features), `text_bert` (token ids, attention mask
 Which steps are real: `workbench.data.reading.mmsa_lengths`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,15 +16,17 @@ from workbench.data.arrays import modality_spec, token_column, vocabulary
 from workbench.data.batch import Dataset, ModalitySpec, Spec, Split
 from workbench.data.card import DataCard
 from workbench.data.padding import ragged
-from workbench.data.reading.mmsa_lengths import read_tokens, real_steps
+from workbench.data.reading.advice import advised
+from workbench.data.reading.mmsa_lengths import Stated, read_tokens, real_steps, stated_steps
 from workbench.data.reading.pickled import Findings, Part, check_ids, note_ignored, parts, targets
 from workbench.data.untrusted.pickles import load_pickle
 from workbench.errors import DataError, unknown
 
 FEATURES = ("text", "audio", "vision")
+LABELS = "regression_labels"
 TEXTS = ("features", "ids", "words")
 UNIMODAL = {"text": "regression_labels_T", "audio": "regression_labels_A", "vision": "regression_labels_V"}
-KNOWN = {*FEATURES, *UNIMODAL.values(), "text_bert", "audio_lengths", "vision_lengths", "regression_labels", "raw_text", "id"}
+KNOWN = {*FEATURES, *UNIMODAL.values(), "text_bert", "audio_lengths", "vision_lengths", LABELS, "raw_text", "id"}
 SIGNS = {"annotations", "classification_labels"}
 """Keys that every file has and nothing reads: both are the sign of the label."""
 
@@ -34,6 +36,7 @@ BERT_WORDS = {"bert-base-uncased": 30522, "bert-base-chinese": 21128, "minilm": 
 """Words of the models that the ids may be of; the packaged `minilm` has the vocabulary of bert-base-uncased."""
 
 
+@advised
 def read(card: DataCard, root: Path, *, variant: str = "", text: str = "features", text_model: str = "") -> Dataset:
     """The card's modalities out of text, audio and vision.
 
@@ -56,7 +59,8 @@ def read(card: DataCard, root: Path, *, variant: str = "", text: str = "features
     _check_card(card)
     path, findings = card.file(root, variant=variant), Findings()
     found = parts(load_pickle(path), list(card.splits), path, findings)
-    splits = {name: _split(card, part, text=text) for name, part in found.items()}
+    stated = stated_steps(found, [name for name in card.modalities if name != "text"], labels=LABELS)
+    splits = {name: _split(card, part, stated[name], text=text) for name, part in found.items()}
     check_ids(path, splits)
     specs = {}
     for name, modality in card.modalities.items():
@@ -78,14 +82,14 @@ def _check_card(card: DataCard) -> None:
         raise DataError(f"{card.name}: these files have no {card.task.kind} labels", where=card.place("task"), expected="kind: regression")
 
 
-def _split(card: DataCard, part: Part, *, text: str) -> Split:
+def _split(card: DataCard, part: Part, stated: Mapping[str, Stated], *, text: str) -> Split:
     """One split; with `words` its text is still missing: it needs the vocabulary of train."""
     note_ignored((key for key in part.values if key not in KNOWN | SIGNS), part.findings, part.name)
-    target = targets(part, "regression_labels")
+    target = targets(part, LABELS)
     samples = len(target)
     tokens = read_tokens(part, samples) if "text_bert" in part.values or (text == "ids" and "text" in card.modalities) else None
     names = [name for name in card.modalities if name != "text" or text == "features"]
-    columns = real_steps(part, {name: part.features(name, samples=samples) for name in names}, tokens)
+    columns = real_steps(part, {name: part.features(name, samples=samples) for name in names}, tokens, stated)
     if text == "ids" and "text" in card.modalities and tokens is not None:
         columns["text"], _ = ragged(tokens.ids, tokens.lengths, side="end", dtype=np.int64)
     ids, groups = _names(part, samples)

@@ -4,6 +4,7 @@ What a split has: `text` (GloVe vectors), `audio`, `vision`, `labels` (`samples 
 copies `id` (rows of video, start, end). No lengths: the padded side is detected.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,21 +15,25 @@ from workbench.data.arrays import modality_spec
 from workbench.data.batch import Column, Dataset, Spec, Split
 from workbench.data.card import DataCard
 from workbench.data.padding import Padding, Side, detect
+from workbench.data.reading.advice import advised, label
 from workbench.data.reading.pickled import Findings, Part, note_ignored, parts, targets
 from workbench.data.untrusted.pickles import load_pickle, numbers
 from workbench.errors import DataError
 
 FEATURES = ("text", "audio", "vision")
 KNOWN = {*FEATURES, "labels", "id"}
+PARTS, LENGTH = 16, 1000
+"""Of an id, and letters of a part, at most: one long text in a small file may stand in every id."""
 
 
+@advised
 def read(card: DataCard, root: Path, *, variant: str = "", drop_empty: bool = False) -> Dataset:
     """The card's modalities out of text, audio and vision.
 
     Args:
         card: says which file, which modalities, which splits; its task how `labels` are read.
         root: the data root.
-        variant: `aligned` or `unaligned`, where the card has them.
+        variant: `aligned` or `unaligned`, where the card has them; the file decides, and the notes say where it is the other one.
         drop_empty: leave out samples whose text is zero throughout, as MultiBench does; else they are kept and counted.
 
     Raises:
@@ -40,7 +45,7 @@ def read(card: DataCard, root: Path, *, variant: str = "", drop_empty: bool = Fa
         raise DataError(f"{card.name}: these files have no modality {strange[0]}", where=place, expected=", ".join(FEATURES))
     path, findings = card.file(root, variant=variant), Findings()
     found = parts(load_pickle(path), list(card.splits), path, findings)
-    splits = {name: _split(card, part, may_align=variant != "unaligned", drop_empty=drop_empty) for name, part in found.items()}
+    splits = {name: _split(card, part, variant=variant, drop_empty=drop_empty) for name, part in found.items()}
     splits = _with_unique_ids(splits, findings)
     specs = {
         name: modality_spec("sequence", (split.columns[name] for split in splits.values()), rate=modality.rate)
@@ -49,13 +54,13 @@ def read(card: DataCard, root: Path, *, variant: str = "", drop_empty: bool = Fa
     return Dataset(card.name, Spec(specs, card.task.spec()), splits, notes={"reading": findings.sentences(splits)})
 
 
-def _split(card: DataCard, part: Part, *, may_align: bool, drop_empty: bool) -> Split:
+def _split(card: DataCard, part: Part, *, variant: str, drop_empty: bool) -> Split:
     note_ignored((key for key in part.values if key not in KNOWN), part.findings, part.name)
     target = _target(card, part)
     padded = {name: part.features(name, samples=len(target)) for name in card.modalities}
     found = {name: detect(values) for name, values in padded.items()}
     is_empty = {name: _is_empty(padded[name], found[name]) for name in padded}
-    columns = _columns(part, padded, found, may_align=may_align)
+    columns = _columns(part, padded, found, variant=variant)
     ids, groups = _names(part, len(target))
     split = Split(part.name, columns, torch.from_numpy(target), ids, groups)
     if drop_empty and "text" in is_empty:
@@ -98,12 +103,18 @@ def _is_empty(padded: np.ndarray, found: Padding) -> np.ndarray:
     return empty
 
 
-def _columns(part: Part, padded: dict[str, np.ndarray], found: dict[str, Padding], *, may_align: bool) -> dict[str, Column]:
-    """The real steps of each modality; those of an aligned file keep one common length."""
+def _columns(part: Part, padded: dict[str, np.ndarray], found: dict[str, Padding], *, variant: str) -> dict[str, Column]:
+    """The real steps of each modality; those of an aligned file, whose modalities have equally many steps, keep one common length."""
     for name, padding in found.items():
         part.say_padding(name, padding)
     sides = {padding.side for padding in found.values() if padding.side != "none"}
-    is_aligned = may_align and len(padded) > 1 and len({values.shape[1] for values in padded.values()}) == 1
+    steps = {name: values.shape[1] for name, values in padded.items()}
+    is_aligned = len(padded) > 1 and len(set(steps.values())) == 1
+    if is_aligned and variant == "unaligned":
+        part.findings.add(f"all modalities have {steps.popitem()[1]} steps, so they are read as aligned, though the variant is unaligned", part.name)
+    elif variant == "aligned" and len(padded) > 1 and not is_aligned:
+        listed = ", ".join(f"{name} {count}" for name, count in steps.items())
+        part.findings.add(f"the variant is aligned, but the modalities have not equally many steps ({listed}): read as unaligned", part.name)
     if is_aligned and len(sides) > 1:
         part.findings.add("padded on different sides, so the steps of the modalities are not aligned", part.name)
         is_aligned = False
@@ -124,15 +135,11 @@ def _names(part: Part, samples: int) -> tuple[list[str], list[str] | None]:
         part.findings.add("no ids: samples are numbered, and their videos are unknown", part.name)
         return [f"{part.name}_{row}" for row in range(samples)], None
     given = part["id"]
-    if (
-        not isinstance(given, list | tuple | np.ndarray) or np.ndim(given) == 0
-        if isinstance(given, np.ndarray)
-        else not isinstance(given, list | tuple)
-    ):
+    if not isinstance(given, list | tuple | np.ndarray) or (isinstance(given, np.ndarray) and given.ndim == 0):
         raise part.error("id is no list", "id", expected="one row of video, start, end a sample")
     if len(given) != samples:
         raise part.error(f"id has {len(given)} samples, the labels have {samples}", "id", expected=f"{samples} rows")
-    rows = [[_word(part, item, i) for item in (row if isinstance(row, list | tuple | np.ndarray) else [row])] for i, row in enumerate(given)]
+    rows = [[_word(part, item, i) for item in _items(part, row, i)] for i, row in enumerate(given)]
     ids = ["_".join(row) for row in rows]
     if all(len(row) > 1 for row in rows):
         return ids, [row[0] for row in rows]
@@ -140,15 +147,26 @@ def _names(part: Part, samples: int) -> tuple[list[str], list[str] | None]:
     return ids, None
 
 
+def _items(part: Part, row: object, place: int) -> Sequence[object]:
+    """What an id is made of."""
+    if isinstance(row, np.ndarray):
+        row = row.reshape(-1)[: PARTS + 1].tolist()
+    items = row if isinstance(row, list | tuple) else [row]
+    if len(items) > PARTS:
+        raise part.error(f"an id has more than {PARTS} parts", "id", row=place, expected="video, start, end")
+    return items
+
+
 def _word(part: Part, item: object, row: int) -> str:
     """One item of an id, whatever Python or numpy made of it."""
     if isinstance(item, np.generic):
         item = item.item()
     if isinstance(item, bytes):
-        return item.decode("latin1")
-    if isinstance(item, str | int | float):
-        return str(item)
-    raise part.error(f"an id holds a {type(item).__name__}", "id", row=row, expected="text or numbers: video, start, end")
+        item = item[: LENGTH + 1].decode("latin1")
+    is_long = len(item) > LENGTH if isinstance(item, str) else isinstance(item, int) and abs(item) >= 1 << 64
+    if not isinstance(item, str | int | float) or is_long:
+        raise part.error(f"an id holds {label(item)}", "id", row=row, expected=f"text or numbers of at most {LENGTH} letters: video, start, end")
+    return str(item)
 
 
 def _with_unique_ids(splits: dict[str, Split], findings: Findings) -> dict[str, Split]:

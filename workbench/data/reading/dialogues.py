@@ -9,6 +9,9 @@ import numpy as np
 from workbench.data.untrusted.pickles import load_pickle, mapping, numbers, strings
 from workbench.errors import DataError
 
+LENGTH = 100
+"""Letters or digits of a name, at most."""
+
 
 @dataclass(frozen=True)
 class Dialogues:
@@ -32,6 +35,8 @@ class Dialogues:
         listed = list(found) if isinstance(found, dict | set | frozenset | list | tuple) else found.tolist() if isinstance(found, np.ndarray) else []
         if not listed or not all(isinstance(name, str | bytes | int | np.integer) for name in listed):
             raise self.bad(part, "this is no list of dialogues", "a list or set of their names")
+        if any(len(name) > LENGTH if isinstance(name, str | bytes) else abs(int(name)) >= 10**LENGTH for name in listed):
+            raise self.bad(part, "a dialogue has a name that nobody would write", f"names of at most {LENGTH} letters or digits")
         made = [_name(name) for name in listed]
         if len(set(made)) < len(made):
             raise self.bad(part, "a dialogue stands twice", "each dialogue once")
@@ -76,7 +81,7 @@ class Dialogues:
             DataError: other than one an utterance.
         """
         where, rows = f"{self.path}, {part}, dialogue {dialogue}", self._rows(part, dialogue)
-        if isinstance(rows, list | tuple) and all(isinstance(row, int | np.integer) for row in rows):
+        if isinstance(rows, list | tuple) and all(isinstance(row, int | np.integer) and abs(int(row)) < 10**LENGTH for row in rows):
             rows = [str(row) for row in rows]
         found = strings(rows, where=where)
         if len(found) != count:

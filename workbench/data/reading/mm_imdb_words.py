@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+import tokenize
 from pathlib import Path
 
 import numpy as np
@@ -43,8 +44,11 @@ def _content(path: Path) -> object:
                 if shape != () or dtype.kind != "O":
                     raise DataError(f"{path.name} holds {list(shape)} of {dtype}", where=str(path), expected=EXPECTED)
                 shutil.copyfileobj(file, copy)
-        except (OSError, ValueError) as error:
-            raise DataError(f"{path.name} cannot be read: {error}", where=str(path), expected=f"an npy file of {EXPECTED}") from None
+        except (OSError, ValueError, TypeError, OverflowError, SyntaxError, tokenize.TokenError, MemoryError, RecursionError) as error:
+            # The header is an expression of Python, which numpy parses: it fails in as many ways as Python's own parser.
+            raise DataError(
+                f"{path.name} cannot be read: {str(error)[:200] or 'its header is too deep'}", where=str(path), expected=f"an npy file of {EXPECTED}"
+            ) from None
         try:
             return load_pickle(pickled)
         except DataError as error:

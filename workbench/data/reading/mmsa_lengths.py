@@ -3,17 +3,18 @@
     text            its attention mask, because the features of BERT's padding tokens are not zero; or its own zeros, where they begin earlier
     audio, vision   their stated lengths; in an aligned file the length of the text; else their zeros
 
-Whatever these tell differently is noted, never silently mended.
+Stated lengths count from the first step, on one side for all splits: zeros at the start of a clip are silence. Only where the values of most clips
+stand at the end (`stated_steps`) do they count from the last. Whatever lengths and zeros tell differently is noted, never silently mended.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from workbench.data.batch import Column
-from workbench.data.padding import Padding, Side, detect
-from workbench.data.reading.pickled import Part
+from workbench.data.padding import Padding, Side, detect, pieces
+from workbench.data.reading.pickled import Part, targets
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,19 @@ class Tokens:
 
     ids: np.ndarray
     lengths: np.ndarray
+
+
+@dataclass(frozen=True)
+class Stated:
+    """What a file states of one modality in one split.
+
+    Args:
+        lengths: real steps of each sample (int64).
+        padding: on which side all splits of the file are padded, and the steps of each sample up to its zeros on that side.
+    """
+
+    lengths: np.ndarray
+    padding: Padding
 
 
 def read_tokens(part: Part, samples: int) -> Tokens:
@@ -46,15 +60,46 @@ def read_tokens(part: Part, samples: int) -> Tokens:
     return Tokens(ids, np.maximum(1, lengths))
 
 
-def real_steps(part: Part, padded: Mapping[str, np.ndarray], tokens: Tokens | None) -> dict[str, Column]:
+def stated_steps(found: Mapping[str, Part], names: Iterable[str], *, labels: str) -> dict[str, dict[str, Stated]]:
+    """For each split, the modalities whose lengths the file states.
+
+    They count from the first step, unless fewer samples have values before their last `length` steps than behind their first ones, over all splits.
+
+    Args:
+        found: the splits.
+        names: modalities that may have lengths.
+        labels: the key that says how many samples a split has.
+    """
+    made: dict[str, dict[str, Stated]] = {split: {} for split in found}
+    for name in names:
+        lengths, zeros, outside = {}, {}, {"start": 0, "end": 0}
+        for split, part in found.items():
+            if f"{name}_lengths" not in part.values:
+                continue
+            padded = part.features(name, samples=len(targets(part, labels)))
+            steps, lengths[split], zeros[split] = padded.shape[1], _stated(part, name, padded), _zeros(padded)
+            for side, edge in zeros[split].items():
+                # Zero throughout: nothing stands outside of any length.
+                outside[side] += int(((steps - edge > lengths[split]) & (edge < steps)).sum())
+        side: Side = "start" if outside["start"] < outside["end"] else "end"
+        for split, own in lengths.items():
+            edge, steps = zeros[split][side], found[split].features(name, samples=len(own)).shape[1]
+            made[split][name] = Stated(own, Padding(side if edge.any() else "none", np.maximum(1, steps - edge)))
+            _say_outside(found[split], name, made[split][name], side)
+    return made
+
+
+def real_steps(part: Part, padded: Mapping[str, np.ndarray], tokens: Tokens | None, stated: Mapping[str, Stated] | None = None) -> dict[str, Column]:
     """The real steps of each modality.
 
     Args:
         part: the split; what is found is noted there.
         padded: modality to `samples time feature`.
         tokens: of `text_bert`, where the file has it.
+        stated: what `stated_steps` found for the split.
     """
-    found = {name: detect(values) for name, values in padded.items()}
+    stated = stated or {}
+    found = {name: stated[name].padding if name in stated else detect(values) for name, values in padded.items()}
     for name, padding in found.items():
         part.say_padding(name, padding)
     sentence = _sentence(part, padded, found, tokens)
@@ -63,8 +108,8 @@ def real_steps(part: Part, padded: Mapping[str, np.ndarray], tokens: Tokens | No
     for name, values in padded.items():
         side: Side = "start" if found[name].side == "start" else "end"
         lengths = found[name].lengths
-        if f"{name}_lengths" in part.values and name != "text":
-            lengths = _stated(part, name, values, found[name])
+        if name in stated:
+            lengths = stated[name].lengths
         elif is_aligned:
             lengths, side = _common(part, name, found, sentence)
         elif name == "text" and sentence is not None:
@@ -107,8 +152,19 @@ def _common(part: Part, name: str, found: Mapping[str, Padding], sentence: np.nd
     return sentence, side
 
 
-def _stated(part: Part, name: str, padded: np.ndarray, found: Padding) -> np.ndarray:
-    """The lengths that the file states; where its zeros say otherwise that is noted, and the stated length stays."""
+def _zeros(padded: np.ndarray) -> dict[str, np.ndarray]:
+    """Zero steps before the first and behind the last step that is not zero (`samples`, int64); all of them in a sample that is zero throughout."""
+    zeros = {side: np.zeros(len(padded), np.int64) for side in ("start", "end")}
+    for rows, piece in pieces(padded):
+        is_real = (piece != 0).reshape(len(piece), padded.shape[1], -1).any(2)
+        is_empty = ~is_real.any(1)
+        for side, steps in (("start", is_real), ("end", is_real[:, ::-1])):
+            zeros[side][rows] = np.where(is_empty, padded.shape[1], steps.argmax(1))
+    return zeros
+
+
+def _stated(part: Part, name: str, padded: np.ndarray) -> np.ndarray:
+    """The lengths that the file states, checked (int64)."""
     key, steps = f"{name}_lengths", padded.shape[1]
     given = part.array(key, samples=len(padded), expected="one whole number a sample").reshape(len(padded), -1)
     if given.shape[1] != 1:
@@ -119,7 +175,12 @@ def _stated(part: Part, name: str, padded: np.ndarray, found: Padding) -> np.nda
     if len(wrong):
         raise part.error(f"the length of {name} is {given[wrong[0], 0]}", key, row=int(wrong[0]), expected=f"a whole number, 1 to {steps}")
     part.count(f"{name}: the stated length is 0: one step is kept", lengths == 0)
-    lengths = np.maximum(1, lengths)
-    part.count(f"{name}: samples with values behind the stated length: cut off", found.lengths > lengths)
-    part.count(f"{name}: samples that end in zeros before the stated length: kept", found.lengths < lengths)
-    return lengths
+    return np.maximum(1, lengths)
+
+
+def _say_outside(part: Part, name: str, stated: Stated, side: Side) -> None:
+    """Notes where the zeros of a modality tell other lengths than the stated ones, which stay."""
+    where, verb = ("before", "begin") if side == "start" else ("behind", "end")
+    part.count(f"{name}: samples with values {where} the stated length: cut off", stated.padding.lengths > stated.lengths)
+    inside = "behind the start of" if side == "start" else "before"
+    part.count(f"{name}: samples that {verb} in zeros {inside} the stated length: kept", stated.padding.lengths < stated.lengths)

@@ -8,6 +8,7 @@ import numpy as np
 
 from workbench.data.batch import Column, Split
 from workbench.data.padding import Padding, Side, ragged
+from workbench.data.reading.advice import label
 from workbench.data.untrusted.pickles import mapping, numbers, strings
 from workbench.errors import DataError
 
@@ -119,7 +120,7 @@ def parts(content: object, splits: Sequence[str], path: Path, findings: Findings
 
 def note_ignored(keys: Iterable[object], findings: Findings, split: str = "") -> None:
     """Names the keys that nothing here reads."""
-    names = sorted({str(key) for key in keys})
+    names = sorted({label(key) for key in keys})
     if names:
         findings.add(f"keys that are not read: {', '.join(names[:20])}{' and more' if len(names) > 20 else ''}", split)
 
@@ -144,6 +145,8 @@ def check_ids(path: Path, splits: Mapping[str, Split]) -> None:
             if name in seen:
                 where = f"split {split.name}" if seen[name] == split.name else f"splits {seen[name]} and {split.name}"
                 raise DataError(
-                    f'{path.name}: the id "{name}" stands twice', where=f"{path}, {where}", expected="one unique id a sample, each in one split"
+                    f'{path.name}: the id "{label(name)}" stands twice',
+                    where=f"{path}, {where}",
+                    expected="one unique id a sample, each in one split",
                 )
             seen[name] = split.name

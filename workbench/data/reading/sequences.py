@@ -10,7 +10,7 @@ A sequence that the SDK aligned has one entry a segment, `<video>[3]`: the entri
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ from workbench.errors import DataError
 if TYPE_CHECKING:
     import h5py
 
-ENTRY = re.compile(r"(?P<video>.*)\[(?P<segment>\d+)\]")
+ENTRY = re.compile(r"(?P<video>.*)\[(?P<segment>[0-9]{1,9})\]")
 """An entry of an aligned sequence: the video, and the number of the segment."""
 
 
@@ -152,7 +152,11 @@ class TimedSequence:
     def _member(self, entry: str, key: str) -> h5py.Dataset:
         """A data set of an entry, not yet read."""
         dataset = hdf5.member(self.data, f"{entry}/{key}")
-        if not getattr(dataset, "shape", None):
+        try:
+            shape = dataset.shape if hasattr(dataset, "dtype") else None
+        except (OSError, RuntimeError, ValueError, TypeError) as error:  # What is said of its numbers is damaged.
+            raise self.bad(entry, key, f"{key} of {entry} cannot be read: {str(error)[:200]}", "a whole HDF5 file") from None
+        if not shape:
             raise self.bad(entry, key, f"{key} of {entry} is no array", "steps x feature, and steps x 2")
         return dataset
 
@@ -170,19 +174,20 @@ def open_sequence(path: Path) -> Iterator[TimedSequence]:
     """
     with hdf5.open_file(path) as file:
         expected = "one group, named after the sequence, with the groups data and metadata"
-        names = list(file)
+        names = hdf5.names(file)
         if len(names) != 1:
             raise DataError(f"{path.name} holds {len(names)} sequences", where=f"{path}: {', '.join(names[:5])}", expected=expected)
         data = hdf5.member(file, f"{names[0]}/data")
-        if not hasattr(data, "keys") or not len(data):
+        videos = hdf5.names(data)
+        if not videos:
             raise DataError(f"{path.name} has no videos", where=f"{path}, sequence {names[0]}, data", expected="one group a video")
-        yield TimedSequence(path, names[0], data, _entries(data))
+        yield TimedSequence(path, names[0], data, _entries(videos))
 
 
-def _entries(data: h5py.Group) -> dict[str, list[str]]:
+def _entries(names: Iterable[str]) -> dict[str, list[str]]:
     """The entries of each video; those of segments by their number."""
     found: dict[str, list[tuple[int, str]]] = {}
-    for entry in data:
+    for entry in names:
         match = ENTRY.fullmatch(entry)
         found.setdefault(match["video"] if match else entry, []).append((int(match["segment"]) if match else -1, entry))
     return {video: [entry for _, entry in sorted(entries)] for video, entries in found.items()}
