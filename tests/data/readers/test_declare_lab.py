@@ -1,10 +1,13 @@
 import csv
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from workbench.data import load
+from workbench.data import read as read_raw
 from workbench.data.card import DataCard
 from workbench.data.readers.declare_lab import FOLDER, LABELS, read
 from workbench.errors import DataError
@@ -231,3 +234,34 @@ def test_real_mosi_utterance(mirror):
     # Label blocks are gone: both signs among the first ten.
     signs = data["train"].target[:20] >= 0
     assert 0 < int(signs.sum()) < 20
+
+
+def test_mosi_utterance_is_what_the_readme_of_its_source_says(mirror):
+    """Every number of it that reading can show, from the data as on disk."""
+    data, _ = read_raw("mosi_utterance", root=mirror)
+    train, held = data["train"], [data["valid"], data["test"]]
+    groups = [split.groups for split in (train, *held)]
+    counts = Counter(name for split in groups for name in split)
+    assert (len(counts), min(counts.values()), max(counts.values()), sum(counts.values())) == (93, 9, 63, 2199)
+    assert (len(set(groups[0])), len(set(groups[1]) | set(groups[2]))) == (62, 31)
+    assert not set(groups[0]) & (set(groups[1]) | set(groups[2]))
+    positive = [torch.cat([split.target for split in part]) >= 0 for part in ([train], held, [train, *held])]
+    assert [int(part.sum()) for part in positive[:2]] == [709, 467]
+    assert [len(part) - int(part.sum()) for part in positive[:2]] == [738, 285]
+    assert [round(100 * float(part.float().mean()), 1) for part in positive] == [49.0, 62.1, 53.5]
+    vision = torch.cat([split.columns["vision"].values for split in (train, *held)])
+    assert round(100 * float((vision == 0).float().mean()), 1) == 78.7
+    assert int((vision == 0).all(0).sum()) == 32
+    audio = torch.cat([split.columns["audio"].values for split in held])
+    assert int((audio.amax(0) == audio.amin(0)).sum()) == 4
+    assert [data.spec.modalities[name].size for name in ("text", "audio", "vision")] == [100, 73, 100]
+
+
+def test_the_standard_split_meets_the_training_videos_of_the_vectors(mirror):
+    """558 of the 686 standard test utterances are among the 1447 that the vectors were fitted on: why `mosi` leaves those vectors out."""
+    fitted, standard = set(load("mosi_utterance", root=mirror)["train"].ids), load("mosi", root=mirror)
+    assert len(fitted & set(standard["test"].ids)) == 558
+    assert [len(set(standard[name].groups)) for name in ("train", "valid", "test")] == [52, 10, 31]
+    scores = torch.cat([split.target for split in standard.splits.values()])
+    assert len(scores.unique()) == 53
+    assert int((scores >= 0).sum()) == 709 + 467

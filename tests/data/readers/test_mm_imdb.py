@@ -295,6 +295,12 @@ def without_values(width: int) -> Callable[[h5py.File], None]:
     return change
 
 
+def huge_posters(file: h5py.File) -> None:
+    """A few bytes that claim 9 posters of 100,000 x 8."""
+    del file["images"]
+    file.create_dataset("images", (9, 3, 100_000, 8), "i4", chunks=(1, 3, 8, 8))
+
+
 def put(name: str, values: np.ndarray | list | None) -> Callable[[h5py.File], None]:
     def change(file: h5py.File) -> None:
         names = file["genres"].attrs["target_names"]
@@ -324,6 +330,7 @@ def linked(file: h5py.File) -> None:
 @pytest.mark.parametrize(
     ("change", "options", "match"),
     [
+        (huge_posters, {"image": "pixels"}, r"posters of 100,000 x 8(.|\n)*at most 4,096 a side"),
         (other_split, {}, r"the splits are \[3\] of int64(.|\n)*Fuel"),
         (listed_split, {}, "the split train is a list of rows"),
         (split_of(start="S1"), {}, r"the splits are \[1\] of(.|\n)*Fuel"),

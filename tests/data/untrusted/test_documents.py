@@ -59,6 +59,7 @@ def test_json_that_is_refused(tmp_path):
         ("<html>404", r"no json: .*it is an HTML page \(a dead link\?\)", "line 1"),
         ("9" * 5000, "a.json cannot be read: Exceeds the limit", ""),
         (b'{"a":\n "\xe9"}', "a.json is not in UTF-8", "byte 8, line 2"),
+        (b'{"a": "caf\xc3', r"a.json breaks off inside a letter, after 11 bytes \(cut off\?\)", "byte 10, line 1"),
         (b"\x1f\x8b\x08\x00\xff", "a.json is not in UTF-8: it is compressed with gzip", ""),
     ):
         path = write(tmp_path, content)

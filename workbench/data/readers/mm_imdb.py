@@ -47,6 +47,9 @@ RECORDS = 1000
 RECORD = 4096
 """Most bytes of such a record; a real one has 40."""
 
+MOST_PIXELS = 4096
+"""Longest side of a poster."""
+
 WIDEST = 1 << 16
 """Most features of a vector; the real ones have 300 and 4096."""
 
@@ -243,6 +246,9 @@ def _posters(path: Path, file: "h5py.File", rows: dict[str, slice], shrink: int)
     if shrink < 1 or height % shrink or width % shrink:
         known = [size for size in range(1, min(height, width) + 1) if height % size == width % size == 0]
         raise ConfigError(f"posters of {height} x {width} cannot be shrunk by {shrink}", expected=f"one of {', '.join(map(str, known))}")
+    if max(height, width) > MOST_PIXELS:
+        raise DataError(f"{path.name}: posters of {height:,} x {width:,}", where=f"{path}, images", expected=f"at most {MOST_PIXELS:,} a side")
+    hdf5.read(found, rows=slice(0, 1))  # As for vectors: before room is made.
     columns = {}
     for split, part in rows.items():
         values, room = scratch.empty((part.stop - part.start, 3, height // shrink, width // shrink), np.float32)

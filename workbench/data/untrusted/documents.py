@@ -78,7 +78,8 @@ def _text(path: Path, most: int, expected: str) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        what = f"{path.name} is not in UTF-8{_kind(path)}"
+        is_cut = error.end == len(content) and error.reason == "unexpected end of data"
+        what = f"{path.name} breaks off inside a letter, after {size:,} bytes (cut off?)" if is_cut else f"{path.name} is not in UTF-8{_kind(path)}"
         raise DataError(what, where=f"{path}, byte {error.start:,}, line {line}", expected=f"{expected} in UTF-8") from None
 
 
