@@ -105,9 +105,8 @@ class Home:
             raise _damaged(path, str(error)) from error
         if not isinstance(facts, dict) or not set(facts) >= FACTS:
             raise _damaged(path, "it lacks what convert writes")
-        now, then = self.sources(), facts["sources"]
         # A source that was moved away has not changed.
-        same = now.keys() == then.keys() and all(not state or then[path] == state for path, state in now.items())
+        same = all(not state or facts["sources"].get(path) == state for path, state in self.sources().items())
         return facts if same and facts["card_sha256"] == self.card.sha256 and facts["code"] == code_sum() else None
 
 
