@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workbench.data import padding, scratch
-from workbench.data.padding import detect, map_of, ragged
+from workbench.data.padding import detect, ragged
+from workbench.data.scratch import map_of
 
 
 def padded(samples, *, side, steps):

@@ -10,8 +10,9 @@ from typing import Literal
 import numpy as np
 
 from workbench.data.batch import UNKNOWN, Column, Dataset, Kind, ModalitySpec, Spec, Split, TaskSpec
+from workbench.data.names import first_repeated
 from workbench.data.targets import array_error, read_target
-from workbench.data.verify import first_repeated, verify_target, verify_values
+from workbench.data.verify import verify_target, verify_values
 from workbench.errors import DataError, near, unknown
 
 SPECIAL = ("<padding>", "<unknown>")

@@ -123,10 +123,10 @@ class Column:
             return known
         digest = hashlib.sha256(f"{self.values.dtype}{list(self.values.shape[1:])}".encode())
         for _, piece in self.pieces():
-            digest.update(_raw(piece))
+            digest.update(raw(piece))
         for part in (self.offsets, self.present):
             if part is not None:
-                digest.update(_raw(part))
+                digest.update(raw(part))
         object.__setattr__(self, "_sum", digest.hexdigest())  # Kept beside the fields: a changed copy does not take it along.
         return digest.hexdigest()
 
@@ -190,7 +190,7 @@ def _positions(starts: np.ndarray, is_real: np.ndarray) -> np.ndarray:
     return np.where(is_real, starts[:, None] + np.arange(is_real.shape[1]), 0)
 
 
-def _raw(tensor: Tensor) -> memoryview:
+def raw(tensor: Tensor) -> memoryview:
     """The bytes of a tensor."""
     return memoryview(tensor.detach().cpu().contiguous().numpy().reshape(-1)).cast("B")
 

@@ -29,6 +29,7 @@ from torch import Tensor
 
 from workbench.data.batch import Column, Dataset, ModalitySpec, Spec, Split, TaskSpec
 from workbench.data.card import DataCard
+from workbench.data.column import raw
 from workbench.data.scaling import Scale, without_scales
 from workbench.data.scratch import LARGE, Room, data_home
 from workbench.errors import DataError
@@ -186,7 +187,7 @@ def write_split(split: Split, path: Path) -> None:
         file.write(len(text).to_bytes(8, "little") + text)
         for name, tensor in tensors.items():
             for piece in (part for _, part in split.columns[name].pieces()) if name in split.columns else [tensor]:
-                file.write(memoryview(piece.detach().cpu().contiguous().numpy().reshape(-1)).cast("B"))
+                file.write(raw(piece))
 
 
 def _tensors(split: Split) -> dict[str, Tensor]:

@@ -4,7 +4,6 @@ MMSA pads behind the real steps, MulT before them. A step is padding where all i
 memory-mapped file): they are read some samples at a time.
 """
 
-import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -97,13 +96,4 @@ def pieces(padded: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
     for start in range(0, len(padded), size):
         rows = slice(start, start + size)
         yield rows, np.asarray(padded[rows])
-        mapped = map_of(padded)
-        scratch.release(scratch.Room(mapped) if mapped is not None else None)
-
-
-def map_of(array: np.ndarray) -> mmap.mmap | None:
-    """The memory map that an array is a view of, if it is."""
-    base: object = array
-    while isinstance(base, np.ndarray | memoryview):
-        base = base.base if isinstance(base, np.ndarray) else base.obj
-    return base if isinstance(base, mmap.mmap) else None
+        scratch.release_array(padded)

@@ -49,8 +49,7 @@ class Room:
 
     def release(self) -> None:
         """Tells the system that the pages are not needed for now; they are read again when they are."""
-        if hasattr(mmap, "MADV_DONTNEED"):
-            self.map.madvise(mmap.MADV_DONTNEED)
+        _give_back(self.map)
 
     def place(self, array: np.ndarray) -> tuple[str, int, str, tuple[int, ...]]:
         """What `again` needs to find an array of the room in another process: path, offset, type, shape."""
@@ -92,3 +91,23 @@ def release(room: Room | None) -> None:
     """Tells the system that the pages of a room are not needed for now."""
     if room is not None:
         room.release()
+
+
+def release_array(array: np.ndarray) -> None:
+    """The same for an array that is a view of any memory map; for others nothing happens."""
+    mapped = map_of(array)
+    if mapped is not None:
+        _give_back(mapped)
+
+
+def map_of(array: np.ndarray) -> mmap.mmap | None:
+    """The memory map that an array is a view of, if it is."""
+    base: object = array
+    while isinstance(base, np.ndarray | memoryview):
+        base = base.base if isinstance(base, np.ndarray) else base.obj
+    return base if isinstance(base, mmap.mmap) else None
+
+
+def _give_back(map: mmap.mmap) -> None:
+    if hasattr(mmap, "MADV_DONTNEED"):
+        map.madvise(mmap.MADV_DONTNEED)

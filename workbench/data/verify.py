@@ -1,11 +1,10 @@
 """Holds data against its card: each way to differ is an error of its own that names split, row, field and the card's line."""
 
-from collections.abc import Iterable
-
 import torch
 
 from workbench.data.batch import Column, Dataset, ModalitySpec, Split, TaskSpec
 from workbench.data.card import DataCard
+from workbench.data.names import first_repeated
 from workbench.errors import DataError
 
 
@@ -90,16 +89,6 @@ def _verify_counts(card: DataCard, split: Split) -> None:
     repeated = first_repeated(split.ids)
     if repeated is not None:
         raise DataError(f'{card.name}: the id "{repeated}" stands twice', where=f"split {split.name}", expected="one unique id a sample")
-
-
-def first_repeated(names: Iterable[str]) -> str | None:
-    """The first name that has been there before."""
-    seen: set[str] = set()
-    for name in names:
-        if name in seen:
-            return name
-        seen.add(name)
-    return None
 
 
 def verify_values(owner: str, split: Split, name: str, column: Column, spec: ModalitySpec, *, do: str = "") -> None:

@@ -8,7 +8,7 @@ load("opinions/balanced", align_to="text")              # voice and face average
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -16,12 +16,12 @@ from torch import Tensor
 
 from workbench.data.alignment_view import align_to
 from workbench.data.batch import UNKNOWN, Dataset, Split
+from workbench.data.card import SplitName
 from workbench.data.scaling import standardise
 from workbench.errors import ConfigError, unknown
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Rates = Share | dict[str, Share]
-SplitName = Literal["train", "valid", "test"]
 
 
 class View(BaseModel):

@@ -18,7 +18,8 @@ from workbench.data.inspection.facts import duplicates, fingerprints, modality_f
 from workbench.data.inspection.labels import LabelFacts, label_facts
 from workbench.data.inspection.probe import MOST, Probe
 from workbench.data.inspection.structure import verify_structure
-from workbench.data.verify import first_repeated, verify_target, verify_values
+from workbench.data.names import first_repeated
+from workbench.data.verify import verify_target, verify_values
 
 if TYPE_CHECKING:
     import pandas as pd

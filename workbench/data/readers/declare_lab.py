@@ -16,7 +16,7 @@ import torch
 from workbench.data.arrays import modality_spec, token_column, vocabulary
 from workbench.data.batch import Column, Dataset, Spec, Split
 from workbench.data.card import DataCard
-from workbench.data.verify import first_repeated
+from workbench.data.names import first_repeated
 from workbench.errors import DataError
 
 FOLDER = "mosi_declare_lab"

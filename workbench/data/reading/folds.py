@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from workbench.data.card import DataCard
+from workbench.data.names import first_repeated
 from workbench.data.untrusted.documents import read_json
-from workbench.data.verify import first_repeated
 from workbench.errors import DataError, near
 
 ROLE = "folds"

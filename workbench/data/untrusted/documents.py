@@ -5,9 +5,10 @@ import io
 import json
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
+from workbench.data.names import first_repeated
 from workbench.data.untrusted.looks import looks_like
 from workbench.errors import DataError, near
 
@@ -45,7 +46,7 @@ def read_json(path: Path, *, most: int = JSON_BYTES, depth: int = DEPTH) -> obje
     def unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
         made = dict(pairs)
         if len(made) < len(pairs):
-            twice = _first_twice(name for name, _ in pairs)
+            twice = first_repeated(name for name, _ in pairs)
             raise DataError(f'{path.name}: the key "{twice[:80]}" stands twice', where=str(path), expected="each key once in an object")
         return made
 
@@ -86,16 +87,6 @@ def _text(path: Path, most: int, expected: str) -> str:
 def _kind(path: Path) -> str:
     kind = looks_like(path)
     return f": it is {kind}" if kind and kind != "a json document" else ""
-
-
-def _first_twice(names: Iterable[str]) -> str | None:
-    """The first name that stood before; None where each stands once."""
-    seen: set[str] = set()
-    for name in names:
-        if name in seen:
-            return name
-        seen.add(name)
-    return None
 
 
 def _depth(text: str) -> int:
@@ -161,6 +152,6 @@ def _check_header(path: Path, header: list[str], columns: Sequence[str], expecte
                 where=where,
                 expected=f"{expected}; there are: {known}",
             )
-    twice = _first_twice(header)
+    twice = first_repeated(header)
     if twice is not None:
         raise DataError(f'{path.name}: the column "{twice[:80]}" stands twice', where=where, expected="each column once")

@@ -10,8 +10,7 @@ Arrays of 1 MiB or more are read-only views of the file, so a file may be larger
 import mmap
 from pathlib import Path
 
-import numpy as np
-
+from workbench.data.scratch import release_array as release
 from workbench.data.untrusted.looks import looks_like
 from workbench.data.untrusted.pickle_actions import run
 from workbench.data.untrusted.pickle_source import RefusalError, Source
@@ -60,17 +59,6 @@ def _other(kind: str) -> str:
     if kind.startswith("compressed"):
         return "unpack it first"
     return "look at it with a text viewer, and get the data file itself" if "HTML" in kind or "git-lfs" in kind else "check which file was downloaded"
-
-
-def release(array: np.ndarray) -> None:
-    """Gives the memory that reading a file-backed array took back to the system; the array stays as it is. For others nothing happens."""
-    base: object = array
-    while isinstance(base, np.ndarray) and base.base is not None:
-        base = base.base
-    if isinstance(base, memoryview):
-        base = base.obj
-    if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
-        base.madvise(mmap.MADV_DONTNEED)
 
 
 __all__ = ["describe", "load_pickle", "mapping", "numbers", "release", "strings"]
