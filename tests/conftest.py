@@ -11,6 +11,11 @@ from workbench.data.batch import Column, Dataset, ModalitySpec, Spec, Split, Tas
 SIZES = {"text": (12, 9), "audio": (8, 14), "vision": (6, 11)}
 """Feature size and longest length of the toy modalities."""
 
+MIXED = {"text": "tokens", "image": "image", "sound": "sequence", "vitals": "vector"}
+"""Four modalities of every kind; `sound` is a sequence of its own length."""
+
+VOCABULARY = ("<pad>", "<unknown>", *(f"word{i}" for i in range(10)))
+
 
 @pytest.fixture(autouse=True)
 def _own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -42,6 +47,40 @@ def make_toy(*, classes: int = 0, labels: int = 0, train: int = 96, other: int =
     return Dataset("toy", spec, {"train": split("train", train), "valid": split("valid", other), "test": split("test", other)})
 
 
+def make_mixed(kinds: dict[str, str] | None = None, *, task: str = "regression", train: int = 48, other: int = 24, seed: int = 0) -> Dataset:
+    """Modalities of any kind and number that follow the label: tokens, images, sequences and vectors, unaligned."""
+    kinds = kinds or MIXED
+    random = np.random.default_rng(seed)
+    sizes = {"tokens": len(VOCABULARY), "image": 1, "sequence": 5, "vector": 7}
+    classes = () if task == "regression" else ("first", "second", "third")
+
+    def split(name: str, n: int) -> Split:
+        score = random.uniform(-3, 3, n).astype(np.float32)
+        columns = {}
+        for place, (key, kind) in enumerate(kinds.items()):
+            steps = random.integers(2, 8 + 2 * place, n) if kind in ("tokens", "sequence") else np.ones(n, dtype=int)
+            shape = {"tokens": (), "image": (1, 4, 4), "sequence": (5,), "vector": (7,)}[kind]
+            rows = [random.standard_normal((t, *shape)) + 0.4 * score[i] for i, t in enumerate(steps)]
+            if kind == "tokens":
+                rows = [np.clip(np.round(row * 1.5 + 6), 2, len(VOCABULARY) - 1).astype(np.int64) for row in rows]
+            columns[key] = Column.from_list([row if kind == "tokens" else row.astype(np.float32) for row in rows])
+        target = torch.from_numpy(score)
+        if task == "multiclass":
+            target = ((target + 3) / 2).long().clamp(0, 2)
+        if task == "multilabel":
+            target = (target[:, None] > torch.linspace(-2, 2, 3)).float()
+        return Split(name, columns, target, [f"{name}_{i}" for i in range(n)], groups=[f"{name}-group{i % 5}" for i in range(n)])
+
+    def spec(place: int, kind: str) -> ModalitySpec:
+        longest = 7 + 2 * place if kind in ("tokens", "sequence") else 1
+        vocabulary = VOCABULARY if kind == "tokens" else ()
+        return ModalitySpec(kind, sizes[kind], longest, vocabulary=vocabulary, shape=(1, 4, 4) if kind == "image" else ())
+
+    modalities = {key: spec(place, kind) for place, (key, kind) in enumerate(kinds.items())}
+    splits = {"train": split("train", train), "valid": split("valid", other), "test": split("test", other)}
+    return Dataset("mixed", Spec(modalities, TaskSpec(task, classes=classes)), splits)
+
+
 @pytest.fixture
 def toy() -> Dataset:
     """A regression in [-3, 3] with 96 training samples."""
@@ -64,3 +103,9 @@ def toy_labels() -> Dataset:
 def toy_maker() -> Callable[..., Dataset]:
     """`make_toy`, for tests that need other sizes or seeds."""
     return make_toy
+
+
+@pytest.fixture
+def mixed_maker() -> Callable[..., Dataset]:
+    """`make_mixed`, for tests that need modalities of other kinds and numbers."""
+    return make_mixed

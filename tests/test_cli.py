@@ -13,6 +13,7 @@ import pytest
 from workbench import __version__, cli
 from workbench.cli import _grouped, _pairs, main
 from workbench.errors import ConfigError
+from workbench.methods import METHODS
 from workbench.runs import load_all
 
 HEAVY = ("torch", "transformers", "plotly", "dask", "pandas", "xarray", "sklearn", "matplotlib")
@@ -115,7 +116,17 @@ def test_every_command_has_help(call, command):
     assert "Usage" in found.out
 
 
-@pytest.mark.parametrize("what", ["methods", "datasets", "balancers", "encoders"])
+def test_methods_are_listed_by_family(call):
+    rows, lines = json.loads(call("list", "methods", "--json").out), call("list", "methods").out
+    assert [row["method"] for row in rows] == list(METHODS)
+    assert {"family", "what", "paper", "needs"} <= set(rows[0])
+    for row in rows:
+        assert f"  {row['method']} " in lines
+        assert row["what"] in lines
+        assert row["paper"] in lines
+
+
+@pytest.mark.parametrize("what", ["datasets", "balancers", "encoders"])
 def test_lists_say_the_same_as_text_and_as_json(call, what):
     rows, lines = json.loads(call("list", what, "--json").out), call("list", what).out.splitlines()
     assert len(rows) == len(lines)
@@ -223,7 +234,7 @@ def test_ctrl_c_says_what_is_kept(call, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("workbench.listing.listing", stop)
-    found = call("list", "methods")
+    found = call("list", "datasets")
     assert found.code == 130
     assert "Finished runs and pages are kept" in found.err
 

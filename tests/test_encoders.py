@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from workbench.data.batch import Modality, ModalitySpec
-from workbench.encoders import Features, LSTMEncoder, MeanMLP, TextTransformer, last_real_step, masked_mean
+from workbench.encoders import Features, LSTMEncoder, MeanMLP, TextTransformer
+from workbench.sequences import last_real_step, masked_mean
 
 LENGTHS = (4, 1, 7, 0, 3)
 

@@ -13,8 +13,8 @@ PACKAGE = Path(workbench.__file__).parent
 
 LAYERS = (
     ("errors", "statistics", "surroundings"),
-    ("data", "tasks", "taps", "readout"),
-    ("encoders", "text", "fusion", "balance"),
+    ("data", "tasks", "taps", "readout", "sequences", "second_order"),
+    ("encoders", "text", "attention", "memory", "fusion", "balance", "supervision"),
     ("model",),
     ("methods",),
     ("plan",),
@@ -22,6 +22,7 @@ LAYERS = (
     ("probes",),
     ("experiments",),
     ("studies",),
+    ("taxonomy",),
     ("report", "bench", "listing"),
     ("cli",),
 )
@@ -40,6 +41,11 @@ WITH_TORCH = {
     "tasks",
     "taps",
     "readout",
+    "sequences",
+    "second_order",
+    "attention",
+    "memory",
+    "supervision",
     "encoders",
     "text",
     "fusion",

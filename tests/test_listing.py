@@ -8,11 +8,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from workbench.data import load
 from workbench.data.card import cards
 from workbench.errors import ConfigError, WorkbenchError
 from workbench.fitting import fit
-from workbench.listing import card_facts, comparison, data_lines, listing
-from workbench.methods import METHODS
+from workbench.listing import card_facts, comparison, data_lines, listing, methods_table
+from workbench.methods import FAMILIES, METHODS, build
 
 
 def put(folder: Path, name: str, *, variant: str, seed: int, score: float, dataset: str = "toy") -> None:
@@ -37,7 +38,27 @@ def test_lists_hold_what_there_is():
     assert list(listing("methods")) == list(METHODS)
     assert list(listing("datasets")) == cards()
     assert set(listing("balancers")) == {"b_fusion"}
-    assert set(listing("encoders")) == {"MeanMLP", "LSTMEncoder", "TextTransformer"}
+    assert set(listing("encoders")) == {"MeanMLP", "LSTMEncoder", "TextTransformer", "StepFeatures", "LSTMSteps", "TokenTransformer"}
+
+
+def test_methods_with_family_paper_needs_and_parameters():
+    table = methods_table("opinions/balanced").set_index("method")
+    assert list(table.index) == list(METHODS)
+    assert set(table["family"]) == set(FAMILIES)
+    assert table.loc["tfn", "paper"].startswith("Zadeh")
+    assert table["paper"].str.len().min() > 20
+    data = load("opinions/balanced")
+    for name in ("lf_dnn", "mult", "graph.fused"):
+        assert table.loc[name, "parameters"] == sum(p.numel() for p in build(name, {}, data.spec).parameters())
+    assert "parameters" not in methods_table()
+
+
+def test_a_method_that_cannot_be_built_on_a_data_set_says_why(monkeypatch):
+    monkeypatch.setattr("workbench.data.load", lambda name: load("opinions/balanced").select("audio"))
+    table = methods_table("opinions/balanced").set_index("method")
+    assert table.loc["lf_dnn", "parameters"] > 0
+    assert np.isnan(table.loc["mult", "parameters"])
+    assert "two modalities" in table.loc["mult", "note"]
 
 
 def test_a_data_set_that_is_not_here_says_how_to_fetch_it(tmp_path, monkeypatch):

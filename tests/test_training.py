@@ -2,11 +2,13 @@
 
 import pytest
 import torch
+import xarray as xr
 
 from workbench import balance, methods
 from workbench.errors import ConfigError, SealedError, TrainingError
 from workbench.plan import Plan, make_optimizer, resolve_device
 from workbench.readout import ridge_readout
+from workbench.supervision import Supervision
 from workbench.tasks import make_task
 from workbench.tracing import QUANTITIES
 from workbench.training import TrainingState, determinism, epoch_seed, predict, training
@@ -179,6 +181,76 @@ def test_clipping_bounds_the_step(toy):
 def test_optimizers_and_their_groups(toy, optimizer):
     made = make_optimizer(build(toy), Plan(optimizer=optimizer, weight_decay=0.1))
     assert {p.dim() > 1: group["weight_decay"] for group in made.param_groups for p in group["params"]} == {True: 0.1, False: 0.0}
+
+
+def test_parts_have_rates_of_their_own_the_longest_name_wins(toy):
+    model = build(toy)
+    plan = Plan(learning_rate=1e-3, rates={"encoders": 5e-3, "encoders.audio": 7e-3, "head.0": 9e-3})
+    rates = {id(p): group["lr"] for group in make_optimizer(model, plan).param_groups for p in group["params"]}
+    named = {name: rates[id(p)] for name, p in model.named_parameters()}
+    assert {rate for name, rate in named.items() if name.startswith("encoders.text")} == {5e-3}
+    assert {rate for name, rate in named.items() if name.startswith("encoders.audio")} == {7e-3}
+    assert {rate for name, rate in named.items() if name.startswith("head.0")} == {9e-3}
+    assert {rate for name, rate in named.items() if name.startswith(("head.3", "projections"))} == {1e-3}
+
+
+def test_a_rate_for_nobody_names_the_near(toy):
+    with pytest.raises(ConfigError, match=r'unknown part of the model "encoders.adio"\. Did you mean encoders.audio'):
+        make_optimizer(build(toy), Plan(rates={"encoders.adio": 1e-3}))
+
+
+def test_clipping_by_value_bounds_each_number_of_the_gradient(toy):
+    def moved(**changes):
+        model = build(toy)
+        before = [p.detach().clone() for p in model.parameters()]
+        next(training(model, toy, Plan(optimizer="sgd", learning_rate=1.0, batch_size=96, is_traced=False, probe_every=0, **changes)))
+        return max(float((p - b).abs().max().detach()) for p, b in zip(model.parameters(), before, strict=True))
+
+    assert moved() > 0.011
+    assert moved(clip_value=0.01) == pytest.approx(0.01, rel=1e-4)
+
+
+class Doubled(Supervision):
+    """A term that needs the label, a memory of it, and a snapshot."""
+
+    def begin(self, split, task):
+        self.samples = len(split)
+        self.seen = torch.zeros(len(split))
+
+    def begin_epoch(self, number):
+        self.number = number
+
+    def forward(self, output, batch):
+        self.seen[batch.index] += 1
+        return {"doubled": 2 * (output.prediction - batch.target).abs().mean()}
+
+    def snapshot(self):
+        return xr.Dataset({"seen": ("sample", self.seen.numpy().copy())}, {"sample": range(self.samples)})
+
+
+def test_supervision_is_asked_in_training_only_and_its_terms_are_kept(toy):
+    model = build(toy)
+    model.supervision = Doubled()
+    plan = Plan(epochs=2, learning_rate=1e-9, batch_size=48, probe_every=0)
+    first, second = training(model, toy, plan)
+    assert model.supervision.number == 2
+    assert first.snapshot["seen"].values.tolist() == [1.0] * 96
+    assert second.snapshot["seen"].values.tolist() == [2.0] * 96
+    # At a rate of almost nothing the term is twice the L1 loss of the epoch.
+    assert first.auxiliary == {"doubled": pytest.approx(2 * first.loss["train"], rel=1e-5)}
+    plain = build(toy)
+    assert next(training(plain, toy, plan)).auxiliary == {}
+
+
+def test_terms_teach(toy):
+    plan = Plan(epochs=1, optimizer="sgd", learning_rate=0.1, batch_size=96, probe_every=0, is_traced=False)
+    once, thrice = build(toy), build(toy)
+    thrice.supervision = Doubled()
+    before = {name: p.detach().clone() for name, p in once.named_parameters()}
+    next(training(once, toy, plan))
+    next(training(thrice, toy, plan))
+    for name, p in once.named_parameters():
+        torch.testing.assert_close(thrice.get_parameter(name) - before[name], 3 * (p - before[name]), atol=1e-6, rtol=1e-3)
 
 
 def test_bf16_trains(toy):

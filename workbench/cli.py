@@ -34,11 +34,17 @@ Runs = Annotated[Path, typer.Option("--runs", help="folder of runs")]
 
 @app.command("list", rich_help_panel=LOOK)
 def list_names(
-    what: Annotated[str, typer.Argument(help="methods, datasets, balancers, encoders, notebooks or reports")], as_json: Json = False
+    what: Annotated[str, typer.Argument(help="methods, datasets, balancers, encoders, notebooks or reports")],
+    on: Annotated[str, typer.Option(help="methods: count each one's parameters on this data set")] = "",
+    as_json: Json = False,
 ) -> None:
-    """What there is.  Example: workbench list methods"""
-    from workbench.listing import listing
+    """What there is.  Example: workbench list methods --on opinions/balanced"""
+    from workbench.listing import listing, method_lines, methods_table
 
+    if what == "methods":
+        table = methods_table(on)
+        _print_json(json.loads(table.to_json(orient="records"))) if as_json else typer.echo(method_lines(table))
+        return
     rows = listing(what)
     if as_json:
         _print_json(rows)

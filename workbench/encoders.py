@@ -1,9 +1,13 @@
-"""One modality in, one vector a sample out.
+"""One modality in; one vector a sample out, or one vector a step.
 
     Features (tokens -> embedding, images -> pixels, the rest as it is): `batch time feature`
       MeanMLP           mean over the real steps, then an MLP            (LF-DNN)
       LSTMEncoder       one-directional LSTM, its last real step         (LF-LSTM, adaptive weight fusion Eqs. 2, 3)
       TextTransformer   a pretrained transformer, fine-tuned              (adaptive weight fusion Eq. 1)
+    One vector a step (`Steps`):
+      StepFeatures      each step as it is: a fusion that reads sequences begins with its projection
+      LSTMSteps         the states of an LSTM, in one or both directions
+      TokenTransformer  a pretrained transformer's state of each token, fine-tuned
 
 Pretrained text, frozen: `workbench.text` turns the sentences into cached features once, and any encoder takes them.
 """
@@ -15,20 +19,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from workbench.data.batch import Modality, ModalitySpec
-
-
-def masked_mean(values: Float[Tensor, "batch time feature"], mask: Bool[Tensor, "batch time"]) -> Float[Tensor, "batch feature"]:
-    """The mean over the real steps of each sample; a sample without a real step gives zeros."""
-    weight = mask.to(values.dtype)
-    return torch.einsum("btf,bt->bf", values, weight) / weight.sum(1, keepdim=True).clamp_min(1)
-
-
-def last_real_step(values: Float[Tensor, "batch time feature"], mask: Bool[Tensor, "batch time"]) -> Float[Tensor, "batch feature"]:
-    """The values at the last real step of each sample (not the last padded one); zeros where no step is real."""
-    steps = torch.arange(1, mask.shape[1] + 1, device=mask.device)
-    last = (steps * mask).argmax(1)
-    picked = values[torch.arange(len(values), device=values.device), last]
-    return picked * mask.any(1, keepdim=True)
+from workbench.sequences import Steps, last_real_step, lengths, masked_mean, turned_round
 
 
 class Features(nn.Module):
@@ -107,5 +98,95 @@ class TextTransformer(nn.Module):
         self.size = int(self.model.config.hidden_size)
 
     def forward(self, modality: Modality) -> Float[Tensor, "batch feature"]:
-        states = self.model(input_ids=modality.values, attention_mask=modality.mask.long()).last_hidden_state
+        states = token_states(self.model, modality)
         return states[:, 0] if self.pooling == "cls" else masked_mean(states, modality.mask)
+
+
+class TokenTransformer(nn.Module):
+    """A pretrained BERT-family encoder that is trained on: token ids in, one vector a token out, zeros where a token is not real.
+
+    Args:
+        spec: tokens whose `text_model` names the model (see `workbench.text.prepare_text`).
+    """
+
+    def __init__(self, spec: ModalitySpec) -> None:
+        super().__init__()
+        from workbench.text import load_text_model
+
+        self.model = load_text_model(spec.text_model)
+        self.size = int(self.model.config.hidden_size)
+
+    def forward(self, modality: Modality) -> Steps:
+        return Steps(token_states(self.model, modality) * modality.mask[:, :, None], modality.mask)
+
+
+def token_states(model: nn.Module, modality: Modality) -> Float[Tensor, "batch time feature"]:
+    """The last layer's states of a pretrained encoder."""
+    return model(input_ids=modality.values, attention_mask=modality.mask.long()).last_hidden_state
+
+
+class StepFeatures(nn.Module):
+    """Each step's features as they are, zeros where a step is not real; tokens embedded, an image or a vector as one step."""
+
+    def __init__(self, spec: ModalitySpec, *, embedding_size: int) -> None:
+        super().__init__()
+        self.features = Features(spec, embedding_size=embedding_size)
+        self.size = self.features.size
+        self.register_buffer("of_dtype", torch.zeros(()), persistent=False)
+
+    def forward(self, modality: Modality) -> Steps:
+        values = self.features(modality).to(self.of_dtype.dtype)
+        return Steps(torch.where(modality.mask[:, :, None], values, 0), modality.mask)
+
+
+class LSTMSteps(nn.Module):
+    """The states of an LSTM at every step, zeros where a step is not real: `batch time hidden_size` (of both directions together: twice that).
+
+    Args:
+        spec: the modality.
+        hidden_size: width of each direction.
+        layers: stacked layers.
+        dropout: of the states that come out.
+        is_bidirectional: a second LSTM reads each sample from its last real step backwards (never from the padding).
+    """
+
+    def __init__(
+        self, spec: ModalitySpec, *, hidden_size: int, embedding_size: int, layers: int = 1, dropout: float = 0.0, is_bidirectional: bool = False
+    ) -> None:
+        super().__init__()
+        self.features = StepFeatures(spec, embedding_size=embedding_size)
+        self.recurrent = MaskedLSTM(self.features.size, hidden_size, layers=layers, is_bidirectional=is_bidirectional)
+        self.dropout = nn.Dropout(dropout)
+        self.size = self.recurrent.size
+
+    def forward(self, modality: Modality) -> Steps:
+        values, mask = self.features(modality)
+        return Steps(self.dropout(self.recurrent(values, mask)) * mask[:, :, None], mask)
+
+
+class MaskedLSTM(nn.Module):
+    """A stack of LSTM layers over padded sequences; padding never enters a state of a real step.
+
+    Args:
+        input_size: features of a step.
+        hidden_size: width of each direction.
+        layers: stacked layers.
+        is_bidirectional: a second LSTM a layer reads each sample from its last real step backwards.
+    """
+
+    def __init__(self, input_size: int, hidden_size: int, *, layers: int = 1, is_bidirectional: bool = False) -> None:
+        super().__init__()
+        self.size = hidden_size * (1 + is_bidirectional)
+        widths = [input_size, *[self.size] * (layers - 1)]
+        self.forwards = nn.ModuleList(nn.LSTM(width, hidden_size, batch_first=True) for width in widths)
+        self.backwards = nn.ModuleList(nn.LSTM(width, hidden_size, batch_first=True) for width in widths) if is_bidirectional else None
+
+    def forward(self, values: Float[Tensor, "batch time feature"], mask: Bool[Tensor, "batch time"]) -> Float[Tensor, "batch time size"]:
+        inside = (torch.arange(mask.shape[1], device=mask.device) < lengths(mask)[:, None])[:, :, None]
+        for layer, onward in enumerate(self.forwards):
+            states = onward(values)[0]
+            if self.backwards is not None:
+                backward = self.backwards[layer](turned_round(values, mask))[0]
+                states = torch.cat([states, turned_round(backward, mask)], dim=-1)
+            values = states * inside
+        return values

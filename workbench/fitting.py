@@ -23,7 +23,7 @@ from workbench.data.batch import Dataset
 from workbench.errors import TrainingError
 from workbench.model import FusionModel
 from workbench.plan import Plan
-from workbench.recording import describe, fingerprint, finish, watched
+from workbench.recording import describe, fingerprint, finish, packed, watched
 from workbench.runs import Run, Workspace, workspace
 from workbench.training import Epoch, TrainingState, training
 
@@ -168,6 +168,7 @@ class Progress:
     checkpoint_seconds: float
     epochs: list[dict[str, Any]] = field(default_factory=list)
     steps: list[torch.Tensor] = field(default_factory=list)
+    snapshots: list[dict[str, Any]] = field(default_factory=list)
     saved: int = 0
     facts: dict[str, float] = field(default_factory=dict)
 
@@ -202,15 +203,20 @@ class Progress:
     def keep(self, epoch: Epoch) -> None:
         """Adds one epoch to the record, as plain numbers."""
         metrics = {split: {"loss": epoch.loss[split], **epoch.metrics(split)} for split in ("train", "valid")}
-        means = {name: values.mean("batch").values.tolist() for name, values in epoch.watched.data_vars.items()}
+        means = {
+            name: values.mean("batch").reindex(modality=list(self.model.modalities)).values.tolist()
+            for name, values in epoch.watched.data_vars.items()
+        }
         facts = {"number": epoch.number, "seconds": epoch.seconds, "probe_seconds": epoch.probe_seconds, "learning_rate": epoch.learning_rate}
-        self.epochs.append({**facts, "metrics": metrics, "probes": epoch.probes, "tap_means": means})
+        self.epochs.append({**facts, "metrics": metrics, "auxiliary": epoch.auxiliary, "probes": epoch.probes, "tap_means": means})
         if epoch.steps is not None:
             self.steps.append(epoch.steps)
+        if epoch.snapshot is not None:
+            self.snapshots.append(packed(epoch.snapshot))
 
     def save(self, state: TrainingState) -> None:
         """Writes the checkpoint, whole or not at all."""
-        content = {"state": state.save(), "epochs": self.epochs, "steps": self.steps}
+        content = {"state": state.save(), "epochs": self.epochs, "steps": self.steps, "snapshots": self.snapshots}
         self.space.write("state.pt", lambda path: torch.save(content, path))
         self.saved = state.number
 
@@ -219,6 +225,7 @@ class Progress:
         content = torch.load(self.space.state_path, weights_only=True, map_location="cpu")
         state.load(content["state"])
         self.epochs, self.steps, self.saved = content["epochs"], [steps.cpu() for steps in content["steps"]], content["state"]["number"]
+        self.snapshots = content["snapshots"]
 
 
 @contextmanager

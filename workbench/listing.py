@@ -37,6 +37,60 @@ def _methods() -> dict[str, str]:
     return {name: methods.reference(name) for name in methods.METHODS}
 
 
+def methods_table(on: str = "") -> pd.DataFrame:
+    """One row a method: name, family, what it does, the paper, what it needs, and its parameters on a data set.
+
+    Args:
+        on: a data set that is here; its methods are built with the settings that `workbench train` would take. Empty: no parameters.
+
+    Raises:
+        MissingDataError: the data set is not here.
+    """
+    from workbench import methods
+    from workbench.data import load
+
+    data = load(on) if on else None
+    rows = []
+    for name in methods.METHODS:
+        found = methods.method(name)
+        row = {"method": name, "family": found.family, "what": methods.reference(name), "paper": paper(found.reference), "needs": found.NEEDS}
+        rows.append(row if data is None else row | _parameters(name, data))
+    return pd.DataFrame(rows)
+
+
+def method_lines(table: pd.DataFrame) -> str:
+    """The methods' table for a terminal: by family, two lines a method (what it does; its paper and needs)."""
+    lines = []
+    width = table["method"].str.len().max()
+    for family, rows in table.groupby("family", sort=False):
+        lines.append(f"{family.replace('_', '-')}")
+        for row in rows.to_dict("records"):
+            count = f"{row['parameters']:>12,.0f}" if pd.notna(row.get("parameters")) else f"{'-':>12}"
+            lines.append(f"  {row['method']:<{width}}{count if 'parameters' in row else ''}  {row['what']}")
+            about = [row["paper"], f"needs {row['needs']}" if row["needs"] else "", row.get("note") or ""]
+            lines += [f"  {'':<{width}}  {text}" for text in about if text]
+    return "\n".join(lines)
+
+
+def paper(reference: str) -> str:
+    """What stands after `Source:` in a method's docstring, up to the end of its paragraph, in one line."""
+    _, _, rest = reference.partition("Source: ")
+    return " ".join(rest.split("\n\n")[0].split())
+
+
+def _parameters(name: str, data: Any) -> dict[str, Any]:
+    """The number of a method's trained parameters on a data set; where it cannot be built there, why."""
+    from workbench.fitting import order
+    from workbench.methods import build, prepare
+
+    try:
+        config = order(name, data.name).config
+        model = build(name, config, prepare(data, config).spec)
+    except WorkbenchError as error:
+        return {"parameters": None, "note": error.what}
+    return {"parameters": sum(p.numel() for p in model.parameters() if p.requires_grad), "note": ""}
+
+
 def _datasets() -> dict[str, str]:
     from workbench.data import available
     from workbench.data.card import card, cards
@@ -57,7 +111,7 @@ def _balancers() -> dict[str, str]:
 def _encoders() -> dict[str, str]:
     from workbench import encoders
 
-    kinds = (encoders.MeanMLP, encoders.LSTMEncoder, encoders.TextTransformer)
+    kinds = (encoders.MeanMLP, encoders.LSTMEncoder, encoders.TextTransformer, encoders.StepFeatures, encoders.LSTMSteps, encoders.TokenTransformer)
     return {kind.__name__: _first_line(kind) for kind in kinds}
 
 

@@ -1,8 +1,10 @@
 """The one shape of every model: encoders -> projections -> balance -> fusion -> head.
 
 z_i = projection_i(encoder_i(batch[i]))        W_i: the last linear layer of modality i (adaptive weight fusion Eqs. 1-3); 0 where a sample lacks i
-fused, losses = fusion(balance(z), z)
+fused, losses = fusion(balance(z), z, context)
 prediction = head(fused)
+
+z_i is a vector a sample, or, where the encoder gives `Steps`, a vector a step.
 """
 
 from collections.abc import Mapping
@@ -12,6 +14,10 @@ from torch import Tensor, nn
 
 from workbench.balance import Balancer
 from workbench.data.batch import Batch, Modality
+from workbench.fusion.context import Context
+from workbench.second_order import second_order
+from workbench.sequences import Steps, masked_mean
+from workbench.supervision import Supervision
 
 
 class Output(NamedTuple):
@@ -19,27 +25,38 @@ class Output(NamedTuple):
 
     Args:
         prediction: `batch` (regression) or `batch class` (scores before the softmax).
-        representations: modality name to z_i, `batch feature`, before balancing: what the balance and the probes look at.
+        representations: modality name to z_i, `batch feature`, before balancing (the mean over the real steps of a sequence): what the balance and
+            the probes look at.
         losses: named auxiliary terms, already weighted; the trainer adds them to the task loss.
+        fused: `batch feature`, what the head was given.
     """
 
     prediction: Tensor
     representations: dict[str, Tensor]
     losses: dict[str, Tensor]
+    fused: Tensor
 
 
 class FusionModel(nn.Module):
     """Encoders, projections, balance, fusion and head, keyed by modality name.
 
     Args:
-        encoders: modality name to a module `Modality -> batch feature`, in the card's order.
-        projections: modality name to the last linear layer W_i of that modality.
-        fusion: module `(balanced z, z) -> (batch feature, losses)`.
+        encoders: modality name to a module `Modality -> batch feature` or `Modality -> Steps`, in the card's order.
+        projections: modality name to the last linear layer W_i of that modality (it has a `weight`; of `Steps` it is applied to each step).
+        fusion: module `(balanced z, z, context) -> (batch feature, losses)`.
         head: module `batch feature -> batch outputs`.
-        balance: a balancing rule; None is the identity, at no cost.
+        supervision: further loss terms that need the labels; None: none.
     """
 
-    def __init__(self, encoders: Mapping[str, nn.Module], projections: Mapping[str, nn.Module], fusion: nn.Module, head: nn.Module) -> None:
+    def __init__(
+        self,
+        encoders: Mapping[str, nn.Module],
+        projections: Mapping[str, nn.Module],
+        fusion: nn.Module,
+        head: nn.Module,
+        *,
+        supervision: Supervision | None = None,
+    ) -> None:
         super().__init__()
         if list(encoders) != list(projections):
             raise ValueError(f"encoders {list(encoders)} and projections {list(projections)} must name the same modalities in one order")
@@ -48,6 +65,7 @@ class FusionModel(nn.Module):
         self.balance = Balancer()
         self.fusion = fusion
         self.head = head
+        self.supervision = supervision
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -55,15 +73,27 @@ class FusionModel(nn.Module):
         return tuple(self.encoders)
 
     def forward(self, batch: Batch) -> Output:
-        z = {name: self._represented(name, batch[name]) for name in self.encoders}
-        fused, losses = self.fusion(self.balance(z), z)
-        prediction = self.head(fused)
-        return Output(prediction.squeeze(-1) if prediction.shape[-1] == 1 else prediction, z, losses)
+        seen = {name: self._represented(name, batch[name]) for name in self.encoders}
+        z = {name: value for name, (value, _) in seen.items()}
+        context = Context({name: mask for name, (_, mask) in seen.items()}, {name: batch[name] for name in seen}, batch.index)
+        with second_order(self.training and self.balance.is_second_order):
+            fused, losses = self.fusion(self.balance(z), z, context)
+            prediction = self.head(fused)
+        prediction = prediction.squeeze(-1) if prediction.shape[-1] == 1 else prediction
+        pooled = {name: masked_mean(value, context.masks[name]) if value.dim() == 3 else value for name, value in z.items()}
+        return Output(prediction, pooled, losses, fused)
 
-    def _represented(self, name: str, modality: Modality) -> Tensor:
-        """z_i, `batch feature`; zeros for a sample that does not have the modality."""
-        z = self.projections[name](self.encoders[name](modality))
-        return z * modality.mask.any(1, keepdim=True) if modality.has_gaps else z
+    def terms(self, output: Output, batch: Batch) -> dict[str, Tensor]:
+        """The loss terms of a training batch beside the task loss, weighted: the forward pass's own, and those that need the labels."""
+        return output.losses if self.supervision is None else {**output.losses, **self.supervision(output, batch)}
+
+    def _represented(self, name: str, modality: Modality) -> tuple[Tensor, Tensor]:
+        """z_i and its mask: zeros at steps that are not real, and for a sample that does not have the modality."""
+        encoded = self.encoders[name](modality)
+        if isinstance(encoded, Steps):
+            return self.projections[name](encoded.values) * encoded.mask[:, :, None], encoded.mask
+        z, present = self.projections[name](encoded), modality.mask.any(1, keepdim=True)
+        return (z * present if modality.has_gaps else z), present
 
     def branch(self, name: str) -> list[nn.Parameter]:
         """The trainable parameters of one modality's own network: encoder and projection (last linear layer last)."""

@@ -5,7 +5,7 @@ from typing import Literal
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 
-from workbench.errors import ConfigError
+from workbench.errors import ConfigError, unknown
 from workbench.model import FusionModel
 
 
@@ -18,10 +18,12 @@ class Plan(BaseModel):
     batch_size: int = Field(64, ge=1, le=65_536, description="samples in a batch")
     learning_rate: float = Field(1e-3, gt=0, le=100, description="rate of all parameters but a pretrained text model's")
     text_learning_rate: float = Field(5e-5, gt=0, le=100, description="rate of a pretrained text model that is fine-tuned")
+    rates: dict[str, float] = Field({}, description="rates of single parts by the start of their parameters' names, e.g. encoders.audio=5e-3")
     optimizer: Literal["adam", "adamw", "sgd"] = Field("adam", description="optimizer of the networks")
     momentum: float = Field(0.0, ge=0, lt=1, description="momentum (sgd)")
     weight_decay: float = Field(0.0, ge=0, le=10, description="weight decay of matrices; biases are left alone")
     clip_norm: float | None = Field(None, gt=0, description="largest norm of the whole gradient; none: no clipping")
+    clip_value: float | None = Field(None, gt=0, description="largest value of a gradient's single number; none: no clipping")
     accumulate: int = Field(1, ge=1, le=10_000, description="batches in one optimizer step")
     patience: int = Field(8, ge=1, le=100_000, description="epochs without a lower valid loss before the training ends")
     loss: Literal["l1", "mse"] = Field("l1", description="loss of a regression")
@@ -37,35 +39,51 @@ class Plan(BaseModel):
 def make_optimizer(model: FusionModel, plan: Plan) -> torch.optim.Optimizer:
     """The optimizer: every trainable parameter in exactly one group, the balance's own weights in none (their rule moves them).
 
-    Pretrained text parameters (an encoder's `model`) have their own rate; weight decay is for matrices, not for biases and norms.
+    Pretrained text parameters (those of modules with `is_pretrained`) and the parts named in `plan.rates` have their own rate; weight decay is for
+    matrices, not for biases and norms.
+
+    Raises:
+        ConfigError: a name in `plan.rates` is the start of no parameter's name.
     """
     own = {id(p) for p in model.balance.parameters()}
-    pretrained = {id(p) for encoder in model.encoders.values() if hasattr(encoder, "model") for p in encoder.model.parameters()}
-    groups = []
-    for is_text in (False, True):
-        for is_matrix in (True, False):
-            chosen = [
-                p
-                for p in model.parameters()
-                if p.requires_grad and id(p) not in own and (id(p) in pretrained) == is_text and (p.dim() > 1) == is_matrix
-            ]
-            if chosen:
-                decay = plan.weight_decay if is_matrix else 0.0
-                groups.append({"params": chosen, "is_text": is_text, "weight_decay": decay, "lr": _rate(plan, is_text)})
+    pretrained = {id(p) for module in model.modules() if getattr(module, "is_pretrained", False) for p in module.parameters()}
+    chosen: dict[tuple[str, bool], list[torch.nn.Parameter]] = {}
+    for name, p in model.named_parameters():
+        if p.requires_grad and id(p) not in own:
+            part = _part(name, plan) or ("text" if id(p) in pretrained else "")
+            chosen.setdefault((part, p.dim() > 1), []).append(p)
+    _check_parts([name for name, _ in model.named_parameters()], plan)
+    groups = [
+        {"params": parameters, "part": part, "weight_decay": plan.weight_decay if is_matrix else 0.0, "lr": _rate(plan, part)}
+        for (part, is_matrix), parameters in sorted(chosen.items(), key=lambda item: (item[0][0], not item[0][1]))
+    ]
     if plan.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=plan.learning_rate, momentum=plan.momentum)
     kind = torch.optim.Adam if plan.optimizer == "adam" else torch.optim.AdamW
     return kind(groups, lr=plan.learning_rate)
 
 
+def _part(name: str, plan: Plan) -> str:
+    """The longest name in `plan.rates` that a parameter's name begins with; empty where there is none."""
+    return max((part for part in plan.rates if name == part or name.startswith(f"{part}.")), key=len, default="")
+
+
+def _check_parts(names: list[str], plan: Plan) -> None:
+    """Each name in `plan.rates` is the start of some parameter's name."""
+    starts = {".".join(name.split(".")[:n]) for name in names for n in range(1, name.count(".") + 2)}
+    for part in plan.rates:
+        if part not in starts:
+            raise unknown("part of the model", part, sorted(starts))
+
+
 def set_rates(optimizer: torch.optim.Optimizer, plan: Plan) -> None:
     """The plan's rates as they are now."""
     for group in optimizer.param_groups:
-        group["lr"] = _rate(plan, group["is_text"])
+        group["lr"] = _rate(plan, group["part"])
 
 
-def _rate(plan: Plan, is_text: bool) -> float:
-    return plan.text_learning_rate if is_text else plan.learning_rate
+def _rate(plan: Plan, part: str) -> float:
+    return plan.rates.get(part, plan.text_learning_rate if part == "text" else plan.learning_rate)
 
 
 def resolve_device(name: str) -> torch.device:

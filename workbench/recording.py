@@ -28,8 +28,19 @@ if TYPE_CHECKING:
 
 
 def watched(model: FusionModel) -> list[str]:
-    """The taps with at most one number a modality and sample: small enough to record in every epoch."""
-    return [name for name, tap in taps(model).items() if set(tap.axes) <= {"batch", "modality"}]
+    """The taps with one number a modality and sample: small enough to record in every epoch."""
+    return [name for name, tap in taps(model).items() if set(tap.axes) == {"batch", "modality"}]
+
+
+def packed(dataset: xr.Dataset) -> dict[str, Any]:
+    """Labelled arrays as tensors and plain containers, for a checkpoint that is read with `weights_only`."""
+    variables = {str(name): (list(array.dims), torch.from_numpy(array.values.copy())) for name, array in dataset.data_vars.items()}
+    return {"variables": variables, "coords": {str(name): array.values.tolist() for name, array in dataset.coords.items()}}
+
+
+def unpacked(saved: dict[str, Any]) -> xr.Dataset:
+    """The labelled arrays of `packed`."""
+    return xr.Dataset({name: (dims, values.numpy()) for name, (dims, values) in saved["variables"].items()}, saved["coords"])
 
 
 def finish(space: Workspace, model: FusionModel, data: Dataset, wanted: "Order", progress: "Progress") -> Path:
@@ -98,6 +109,8 @@ def trace_groups(progress: "Progress", model: FusionModel) -> dict[str, xr.Datas
     history = scores.set_index(["epoch", "split", "metric"]).to_xarray()
     for fact in ("seconds", "probe_seconds", "learning_rate"):
         history[fact] = ("epoch", [epoch[fact] for epoch in progress.epochs])
+    for term in progress.epochs[0]["auxiliary"]:
+        history[f"loss_{term}"] = ("epoch", [epoch["auxiliary"].get(term, math.nan) for epoch in progress.epochs])
     groups = {"history": history}
     if progress.steps:
         steps = torch.cat(progress.steps).numpy()
@@ -108,6 +121,8 @@ def trace_groups(progress: "Progress", model: FusionModel) -> dict[str, xr.Datas
     if probed:
         values = [[epoch["probes"][name] for name in names] for epoch in probed]
         groups["probes"] = xr.Dataset({"score": (("epoch", "modality"), values)}, {"epoch": [epoch["number"] for epoch in probed], "modality": names})
+    if progress.snapshots:
+        groups["snapshots"] = xr.concat([unpacked(saved) for saved in progress.snapshots], dim="epoch").assign_coords(epoch=numbers)
     tap_names = list(progress.epochs[0]["tap_means"])
     if tap_names:
         means = {name: (("epoch", "modality"), [epoch["tap_means"][name] for epoch in progress.epochs]) for name in tap_names}

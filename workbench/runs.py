@@ -24,7 +24,7 @@ from typing import IO, Any
 import pandas as pd
 import xarray as xr
 
-from workbench.data.batch import Spec
+from workbench.data.batch import Dataset, Spec
 from workbench.data.native import read_spec
 from workbench.errors import TrainingError, WorkbenchError
 from workbench.model import FusionModel
@@ -115,6 +115,12 @@ class Run:
     def spec(self) -> Spec:
         """Modalities and task of the data it was trained on."""
         return read_spec(self.config["spec"])
+
+    def prepared(self, data: Dataset) -> Dataset:
+        """The data as this run's model saw it: its modalities, its form of the text."""
+        from workbench import methods
+
+        return methods.prepare(data.select(*self.config["modalities"]), methods.method(self.config["method"]).Config(**self.config["config"]))
 
     def model(self) -> FusionModel:
         """The trained model, rebuilt from config.json and model.safetensors, in evaluation mode on the CPU."""
@@ -293,11 +299,9 @@ def frames(runs: Iterable[Run]) -> dict[str, pd.DataFrame]:
 
     Returns:
         `history` (variant, seed, epoch, split, metric, value, is_best), `steps` (variant, seed, epoch, modality, quantity, value: mean over the
-        epoch's steps),
-        `probes` (variant, seed, epoch, modality, metric, value), `predictions` (variant, seed, split, sample, prediction, target); and for each
-        tap that was
-        watched, by its name (variant, seed, sample, modality, value: valid, best epoch) and `<name> by epoch` (variant, seed, epoch, modality,
-        value).
+        epoch's steps), `probes` (variant, seed, epoch, modality, metric, value), `predictions` (variant, seed, split, sample, prediction, target);
+        and for each tap that was watched, by its name (variant, seed, sample, modality, value: valid, best epoch) and `<name> by epoch` (variant,
+        seed, epoch, modality, value).
     """
     tables: dict[str, list[pd.DataFrame]] = {}
     for run in runs:

@@ -59,6 +59,8 @@ def load_text_model(name: str, *, attention: str = "eager") -> nn.Module:
     # The pooler on top is never read here; without a gradient it would be a dead parameter.
     if getattr(model, "pooler", None) is not None:
         model.pooler = None
+    # The optimizer gives pretrained parameters a rate of their own.
+    model.is_pretrained = True
     return model
 
 

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from workbench.data.batch import Dataset, Split, batch_rows
 from workbench.errors import TrainingError
+from workbench.memory import FromTrain
 from workbench.model import FusionModel
 from workbench.plan import Plan, make_optimizer, resolve_device, set_rates
 from workbench.readout import ridge_readout
@@ -90,16 +91,19 @@ class Epoch:
         number: counts from 1.
         loss: mean task loss by split (`train`: while training, dropout on; `valid`: after the epoch).
         outputs: by split (prediction, target), on the CPU; train in the order of the epoch.
+        auxiliary: mean over the epoch's batches of each auxiliary loss term, weighted as the model weighs it.
         steps: `step quantity modality` (see `workbench.tracing.QUANTITIES`), or None where nothing was traced.
         probes: modality name to the headline score on valid of a linear probe on its representation; empty where not asked.
         seconds: training and valid pass; `probe_seconds` the probes beside it.
         is_best: the lowest valid loss so far.
         watched: what the watched taps said of each valid sample.
+        snapshot: what the model's supervision wants kept of the epoch (e.g. pseudo-labels of the training samples), or None.
         state: what a checkpoint needs; it lives on with the training.
     """
 
     number: int
     loss: dict[str, float]
+    auxiliary: dict[str, float]
     outputs: dict[str, tuple[Tensor, Tensor]]
     steps: Tensor | None
     probes: dict[str, float]
@@ -108,6 +112,7 @@ class Epoch:
     learning_rate: float
     is_best: bool
     watched: xr.Dataset
+    snapshot: xr.Dataset | None
     state: TrainingState
     task: Task
 
@@ -138,10 +143,17 @@ def training(model: FusionModel, data: Dataset, plan: Plan, *, state: TrainingSt
     device = next(model.parameters()).device
     task = make_task(data.spec.task, loss=plan.loss)
     data = data.sealed().to(device)
+    for module in learners(model):
+        module.begin(data["train"], task)
     while state.number < plan.epochs and state.number - state.best_number < plan.patience:
         with epoch_randomness(plan, state.number + 1), determinism(plan.is_deterministic):
             epoch = run_epoch(model, data, plan, state, task, watch=watch)
         yield epoch
+
+
+def learners(model: FusionModel) -> list[FromTrain]:
+    """The parts of a model that look at the training split before the first step."""
+    return [module for module in model.modules() if isinstance(module, FromTrain)]
 
 
 def run_epoch(model: FusionModel, data: Dataset, plan: Plan, state: TrainingState, task: Task, *, watch: Sequence[str] = ()) -> Epoch:
@@ -150,7 +162,9 @@ def run_epoch(model: FusionModel, data: Dataset, plan: Plan, state: TrainingStat
     number = state.number + 1
     set_rates(state.optimizer, plan)
     model.balance.begin_epoch(number)
-    train, steps, train_loss = train_epoch(model, data["train"], plan, state.optimizer, task, number=number)
+    for module in learners(model):
+        module.begin_epoch(number)
+    train, steps, train_loss, auxiliary = train_epoch(model, data["train"], plan, state.optimizer, task, number=number)
     with record(model, *watch) as trace:
         valid = predict(model, data["valid"], plan)
     valid_loss = float(task.loss(valid.prediction, data["valid"].target))
@@ -163,6 +177,7 @@ def run_epoch(model: FusionModel, data: Dataset, plan: Plan, state: TrainingStat
     return Epoch(
         number=number,
         loss={"train": train_loss, "valid": valid_loss},
+        auxiliary=auxiliary,
         outputs={"train": train, "valid": (valid.prediction.cpu(), data["valid"].target.cpu())},
         steps=steps,
         probes=probes,
@@ -171,6 +186,7 @@ def run_epoch(model: FusionModel, data: Dataset, plan: Plan, state: TrainingStat
         learning_rate=plan.learning_rate,
         is_best=is_best,
         watched=trace.dataset(),
+        snapshot=model.supervision.snapshot() if model.supervision is not None else None,
         state=state,
         task=task,
     )
@@ -178,14 +194,15 @@ def run_epoch(model: FusionModel, data: Dataset, plan: Plan, state: TrainingStat
 
 def train_epoch(
     model: FusionModel, split: Split, plan: Plan, optimizer: torch.optim.Optimizer, task: Task, *, number: int
-) -> tuple[tuple[Tensor, Tensor], Tensor | None, float]:
-    """All training samples once: (predictions, targets), traces, mean loss."""
+) -> tuple[tuple[Tensor, Tensor], Tensor | None, float, dict[str, float]]:
+    """All training samples once: (predictions, targets), traces, mean loss, mean auxiliary losses."""
     model.train()
     rows = batch_rows(split.total_lengths, plan.batch_size, seed=epoch_seed(plan.seed, number), is_bucketed=plan.is_bucketed)
     groups = [rows[i : i + plan.accumulate] for i in range(0, len(rows), plan.accumulate)]
     trace = StepTrace(model, len(groups)) if plan.is_traced else None
     autocast = torch.autocast(split.target.device.type, dtype=torch.bfloat16, enabled=plan.precision == "bf16")
     losses, predictions, targets = [], [], []
+    auxiliary: dict[str, list[Tensor]] = {}
     batches = split.serve(rows)
     optimizer.zero_grad()
     for group in groups:
@@ -197,7 +214,10 @@ def train_epoch(
             prediction = output.prediction.float() if plan.precision == "bf16" else output.prediction
             task_loss = task.loss(prediction, batch.target)
             model.balance.before_backward(task_loss, model, share=share)
-            loss = task_loss if not output.losses else task_loss + sum(output.losses.values())
+            terms = model.terms(output, batch)
+            loss = task_loss if not terms else task_loss + sum(terms.values())
+            for term, value in terms.items():
+                auxiliary.setdefault(term, []).append(value.detach())
             extra = model.balance.loss(output, batch)
             loss = loss if extra is None else loss + extra
             (loss if share == 1 else loss * share).backward()
@@ -209,12 +229,15 @@ def train_epoch(
             trace.before_update()
         if plan.clip_norm is not None:
             torch.nn.utils.clip_grad_norm_(model.parameters(), plan.clip_norm)
+        if plan.clip_value is not None:
+            torch.nn.utils.clip_grad_value_(model.parameters(), plan.clip_value)
         optimizer.step()
         optimizer.zero_grad()
         if trace is not None:
             trace.after_update()
     mean_loss = checked_mean(torch.stack(losses), rows, number=number)
-    return (torch.cat(predictions).cpu(), torch.cat(targets).cpu()), trace.read() if trace is not None else None, mean_loss
+    means = {term: float(torch.stack(values).mean()) for term, values in auxiliary.items()}
+    return (torch.cat(predictions).cpu(), torch.cat(targets).cpu()), trace.read() if trace is not None else None, mean_loss, means
 
 
 def checked_mean(losses: Tensor, rows: list[Tensor], *, number: int) -> float:

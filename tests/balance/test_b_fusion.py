@@ -48,7 +48,7 @@ def test_the_target_is_a_constant():
 class Sum(nn.Module):
     """A fusion whose gradient by W_i is exactly proportional to w_i: the prediction is the sum of all that it gets."""
 
-    def forward(self, balanced, z):
+    def forward(self, balanced, z, context):
         return sum(value.sum(-1, keepdim=True) for value in balanced.values()), {}
 
 

@@ -8,12 +8,15 @@ import torch
 
 from workbench import balance, methods
 from workbench.fusion.attention import AdaptiveWeightFusion
+from workbench.fusion.context import Context
 from workbench.taps import record
 
 _path = Path(__file__).parents[1] / "reference" / "awf.py"
 _spec = importlib.util.spec_from_file_location("reference_awf", _path)
 reference = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(reference)
+
+NOTHING = Context({}, {}, torch.zeros(0, dtype=torch.int64))
 
 
 def test_fusion_meets_the_transcription():
@@ -26,7 +29,7 @@ def test_fusion_meets_the_transcription():
     with torch.no_grad():
         rule.weight.copy_(torch.tensor(omega))
     with record(fusion, "attention.alpha") as trace:
-        fused, losses = fusion(rule.eval()(z), z)
+        fused, losses = fusion(rule.eval()(z), z, NOTHING)
     w1, w2 = fusion.attention.hidden.weight.detach().numpy().T, fusion.attention.output.weight.detach().numpy().T
     arrays = [value.numpy() for value in z.values()]
     alpha = reference.eq11_12_alpha(arrays, w1, w2)
@@ -55,5 +58,5 @@ def test_a_fusion_has_no_effect_on_the_unimodal_networks(toy):
 def test_without_a_fusion_z_is_z_gb(toy):
     model = methods.build("awf", {"hidden_size": 4, "a_fusion": False}, toy.spec)
     z = {name: torch.randn(2, 4) for name in toy.modalities}
-    fused, _ = model.fusion(z, z)
+    fused, _ = model.fusion(z, z, NOTHING)
     assert torch.equal(fused, torch.cat(list(z.values()), -1))

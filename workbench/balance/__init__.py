@@ -22,8 +22,11 @@ if TYPE_CHECKING:
 class Balancer(nn.Module):
     """The identity: no balancing. A rule overrides the moments that it needs."""
 
+    is_second_order = False
+    """True where the rule differentiates a gradient: fusion and head then run on the paths that have a double backward."""
+
     def forward(self, z: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """The representations as the fusion gets them, `batch feature` each."""
+        """The representations as the fusion gets them, `batch feature` or `batch time feature` each."""
         return z
 
     def loss(self, output: "Output", batch: "Batch") -> Tensor | None:

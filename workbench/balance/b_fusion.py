@@ -102,6 +102,10 @@ class BFusion(Balancer):
         """True where the gradient of L_w goes through the task gradient."""
         return self.config.update == "exact"
 
+    @property
+    def is_second_order(self) -> bool:
+        return self.is_exact and self.is_warm
+
     def forward(self, z: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Eq. (4), before the concatenation: w_i Z_i."""
         # Only the exact update differentiates by w; elsewhere w is a constant of the step.

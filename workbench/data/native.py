@@ -154,6 +154,7 @@ def write(data: Dataset, home: Home, *, sources: dict[str, list[int]], scales: M
                 write_split(split, part / f"{name}.safetensors")
             (part / "dataset.json").write_text(json.dumps(facts, default=str, allow_nan=False))
             _opened(part, facts)
+            size = sum(file.stat().st_size for file in part.iterdir())
             with _alone(folder):
                 if folder.exists():
                     folder.rename(Path(made) / "before")
@@ -161,7 +162,7 @@ def write(data: Dataset, home: Home, *, sources: dict[str, list[int]], scales: M
     except OSError as error:
         what = f"{data.name}: the converted data cannot be written: {error.strerror or error}"
         raise DataError(what, where=str(folder), do="free some space or choose another folder: set WORKBENCH_DATA") from error
-    return Converted(folder, sum(file.stat().st_size for file in folder.iterdir()), time.perf_counter() - begin)
+    return Converted(folder, size, time.perf_counter() - begin)
 
 
 @contextmanager

@@ -1,8 +1,12 @@
-"""One file per paper. A method is a module with `Config`, `build(config, spec)`, `PRESETS`, `BALANCE` and a docstring that is its reference."""
+"""One file per paper, one per family of the survey talk.
 
-from dataclasses import dataclass
+A method of a paper is a module with `Config`, `build(config, spec)`, `FAMILY`, `PRESETS`, `BALANCE` and a docstring that is its reference. A strategy
+of a family, `family.strategy`, is an entry of that module's `STRATEGIES`. `method(name)` gives both as a `Method`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from importlib import import_module
-from types import ModuleType
 from typing import Any, Literal
 
 import torch
@@ -12,10 +16,20 @@ from workbench.data.batch import Dataset, Spec
 from workbench.errors import ConfigError, near, unknown
 from workbench.model import FusionModel
 
-METHODS = {
-    "lf_dnn": "workbench.methods.lf_dnn",
-    "lf_lstm": "workbench.methods.lf_lstm",
-    "awf": "workbench.methods.awf",
+FAMILIES = {
+    "encoder_decoder": ("raw", "hierarchical", "decision"),
+    "attention": ("intra", "cross", "transformer"),
+    "graph": ("modalities", "samples", "fused"),
+    "generative": ("cvae", "diffusion"),
+    "constraint": ("dcca", "contrastive", "cmd", "orthogonal", "tensor", "low_rank"),
+}
+"""The five families of the survey talk and their strategies; `family.strategy` names a method."""
+
+PAPERS = ("lf_dnn", "lf_lstm", "ef_lstm", "tfn", "lmf", "mfn", "graph_mfn", "mult", "misa", "mag_bert", "self_mm", "mmim", "awf")
+"""Methods of papers, each in the module of its name."""
+
+METHODS = {name: f"workbench.methods.{name}" for name in PAPERS} | {
+    f"{family}.{strategy}": f"workbench.methods.families.{family}" for family, strategies in FAMILIES.items() for strategy in strategies
 }
 """Name of each method and its module."""
 
@@ -41,20 +55,59 @@ class Preset:
     source: str
 
 
-def method(name: str) -> ModuleType:
-    """The module of a method.
+@dataclass(frozen=True)
+class Method:
+    """A fusion method: what the registry knows of it.
+
+    Args:
+        reference: its docstring: source, equations, departures.
+        family: the family of the survey talk that it belongs to.
+        Config: its settings, a pydantic model that extends `TextConfig`.
+        build: `(config, spec) -> FusionModel`.
+        PRESETS: published settings by data set family.
+        BALANCE: the balancing rule that belongs to it, or None.
+        NEEDS: what it cannot do without, in words; empty: two modalities of any kind will do.
+    """
+
+    reference: str
+    family: str
+    Config: type[TextConfig]
+    build: Callable[[Any, Spec], FusionModel]
+    PRESETS: dict[str, Preset] = field(default_factory=dict)
+    BALANCE: str | None = None
+    NEEDS: str = ""
+
+
+def method(name: str) -> Method:
+    """A method by name.
 
     Raises:
         ConfigError: no method has this name; the near ones are named.
     """
     if name not in METHODS:
         raise unknown("method", name, METHODS, do="workbench list methods")
-    return import_module(METHODS[name])
+    module = import_module(METHODS[name])
+    _family, _, strategy = name.partition(".")
+    if strategy:
+        return module.STRATEGIES[strategy]
+    return Method(module.__doc__ or "", module.FAMILY, module.Config, module.build, module.PRESETS, module.BALANCE, getattr(module, "NEEDS", ""))
+
+
+def at_least_two(spec: Spec, *, owner: str) -> None:
+    """A method that relates modalities to each other needs two of them.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    if len(spec.modalities) < 2:
+        raise ConfigError(
+            f"{owner} needs two modalities or more, and there is one: {', '.join(spec.modalities)}", do="take lf_dnn or lf_lstm for one modality"
+        )
 
 
 def reference(name: str) -> str:
     """First line of the method's docstring."""
-    return (method(name).__doc__ or "").strip().splitlines()[0]
+    return method(name).reference.strip().splitlines()[0]
 
 
 def checked(schema: type[BaseModel], values: dict[str, Any], *, owner: str) -> Any:

@@ -18,10 +18,12 @@ from pydantic import Field
 from workbench.data.batch import Spec
 from workbench.fusion.attention import AdaptiveWeightFusion
 from workbench.methods import Preset
-from workbench.methods.lf_dnn import post_layers
 from workbench.methods.lf_lstm import Config as LSTMConfig
 from workbench.methods.lf_lstm import unimodal_networks
+from workbench.methods.networks import post_layers
 from workbench.model import FusionModel
+
+FAMILY = "attention"
 
 BALANCE = "b_fusion"
 """The balancing rule that belongs to the method."""

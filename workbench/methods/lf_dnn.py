@@ -15,7 +15,10 @@ from workbench.data.batch import Spec
 from workbench.encoders import MeanMLP, TextTransformer
 from workbench.fusion.encoder_decoder import Concatenate
 from workbench.methods import Preset, TextConfig
+from workbench.methods.networks import post_layers
 from workbench.model import FusionModel
+
+FAMILY = "encoder_decoder"
 
 BALANCE = None
 """The balancing rule that belongs to the method."""
@@ -51,8 +54,3 @@ def build(config: Config, spec: Spec) -> FusionModel:
     projections = {name: nn.Linear(encoder.size, config.hidden_size) for name, encoder in encoders.items()}
     head = post_layers(config.hidden_size * len(encoders), config.post_size, spec.task.outputs, dropout=config.dropout)
     return FusionModel(encoders, projections, Concatenate(), head)
-
-
-def post_layers(size: int, post_size: int, outputs: int, *, dropout: float) -> nn.Sequential:
-    """The layers after the fusion: linear, ReLU, dropout, linear."""
-    return nn.Sequential(nn.Linear(size, post_size), nn.ReLU(), nn.Dropout(dropout), nn.Linear(post_size, outputs))

@@ -12,8 +12,10 @@ from workbench.data.batch import Spec
 from workbench.encoders import LSTMEncoder, TextTransformer
 from workbench.fusion.encoder_decoder import Concatenate
 from workbench.methods import Preset, TextConfig
-from workbench.methods.lf_dnn import post_layers
+from workbench.methods.networks import post_layers
 from workbench.model import FusionModel
+
+FAMILY = "encoder_decoder"
 
 BALANCE = None
 """The balancing rule that belongs to the method."""

@@ -1,0 +1,276 @@
+"""Self-MM's label generation against hand calculation and its transcription; what is kept, what leaks, what is resumed."""
+
+import importlib.util
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+
+from workbench import methods
+from workbench.data.batch import TaskSpec
+from workbench.data.views import View, apply
+from workbench.fitting import fit
+from workbench.plan import Plan
+from workbench.supervision.ulgm import LabelGenerator, relative_distance, weighted_error
+from workbench.training import TrainingState, training
+
+_spec = importlib.util.spec_from_file_location("reference_ulgm", Path(__file__).parents[1] / "reference" / "ulgm.py")
+reference = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(reference)
+
+SIGNED = TaskSpec("regression", low=-3, high=3)
+SMALL = {"hidden_size": 8, "post_size": 6, "unimodal_size": 5}
+
+
+def generator(sizes, fused_size, **settings):
+    return LabelGenerator(sizes, fused_size=fused_size, **{"task": SIGNED, **settings}).double()
+
+
+def test_three_samples_by_hand():
+    """One fused feature, one of speech; labels 2, 1 and -1."""
+    made = generator({"speech": 1}, 1)
+    target = torch.tensor([2.0, 1.0, -1.0], dtype=torch.float64)
+    fused = torch.tensor([[3.0], [1.0], [-2.0]], dtype=torch.float64)
+    speech = torch.tensor([[1.0], [3.0], [-1.0]], dtype=torch.float64)
+    index, present = torch.arange(3), torch.ones(3, 1, dtype=torch.bool)
+    made.begin(target)
+    made.begin_epoch(1)
+    made.update(index, target, fused, [speech], present)
+    assert made.read(index)[:, 0].tolist() == [2, 1, -1]
+    made.begin_epoch(2)
+    # Both positive centres are 2 ((3 + 1) / 2 and (1 + 3) / 2); the negative ones are -2 and -1.
+    assert made.centres.tolist() == [[2, 2], [-2, -1]]
+    made.update(index[:1], target[:1], fused[:1], [speech[:1]], present[:1])
+    # Sample 0: alpha_m = ((3 + 2)^2 - (3 - 2)^2) / 1 = 24; alpha_s = ((1 + 1)^2 - (1 - 2)^2) / 1 = 3.
+    # new = 2 * 3 / 48 + (2 + 3 - 24) / 2 = -9.375, clipped to -3; y = 1/3 * 2 + 2/3 * -3 = -4/3.
+    assert made.read(index)[:, 0].tolist() == pytest.approx([-4 / 3, 1, -1], abs=1e-6)
+    nearer = torch.tensor([[2.75]], dtype=torch.float64)
+    made.update(index[1:2], target[1:2], fused[1:2], [nearer], present[:1])
+    # Sample 1: alpha_m = ((1 + 2)^2 - 1) / 1 = 8; alpha_s = (3.75^2 - 0.75^2) / 0.75^2 = 24.
+    # new = 1 * 24 / 16 + (1 + 24 - 8) / 2 = 10, clipped to 3; y = 1/3 + 2/3 * 3 = 7/3.
+    assert made.read(index)[:, 0].tolist() == pytest.approx([-4 / 3, 7 / 3, -1], abs=1e-6)
+    made.begin_epoch(3)
+    # Speech now has one positive (7/3, feature 2.75) and two negative labels (features 1 and -1).
+    assert made.centres[:, 1].tolist() == [2.75, 0]
+
+
+def test_the_two_forms_of_the_shift_and_the_momentum_rule():
+    """Eq. (34): the mean of ratio and offset is the label and its shift; epoch n keeps (n - 1)/(n + 1) of the label: 1/3, 1/2, 3/5, 2/3."""
+    for y, s, m in ((1.5, 0.4, 0.9), (-2.0, -0.3, 0.2)):
+        assert reference.eq34_label(y, s, m, 1e-3) == pytest.approx(y + (s - m) / 2 * (y + m) / m)
+    made = generator({"speech": 1}, 1)
+    target, ends = torch.tensor([1.0, -1.0], dtype=torch.float64), torch.tensor([[1.0], [-1.0]], dtype=torch.float64)
+    everyone, first = torch.arange(2), torch.tensor([0])
+    made.begin(target)
+    made.begin_epoch(1)
+    made.update(everyone, target, ends, [ends], torch.ones(2, 1, dtype=torch.bool))
+    fused, speech = torch.tensor([[0.3]], dtype=torch.float64), torch.tensor([[0.25]], dtype=torch.float64)
+    # With centres 1 and -1, alpha of x is ((x + 1)^2 - (x - 1)^2) / (x - 1)^2 = 4x / (x - 1)^2.
+    alpha_m, alpha_s = 1.2 / 0.49, 1.0 / 0.5625
+    new = 1 + (alpha_s - alpha_m) / 2 * (1 + alpha_m) / alpha_m
+    expected = 1.0
+    for n, kept in ((2, 1 / 3), (3, 1 / 2), (4, 3 / 5), (5, 2 / 3)):
+        made.begin_epoch(n)
+        assert made.centres.tolist() == [[1, 1], [-1, -1]]
+        made.update(first, target[:1], fused, [speech], torch.ones(1, 1, dtype=torch.bool))
+        made.features.write(everyone, torch.cat([ends, ends], dim=1))  # the centres stay where they are
+        expected = kept * expected + (1 - kept) * new
+        assert float(made.read(first)) == pytest.approx(expected, abs=1e-6)
+
+
+def drawn(epochs, samples, widths, *, seed=0):
+    """Representations by epoch, node and sample that follow the label, and labels with both signs and zeros."""
+    random = np.random.default_rng(seed)
+    target = np.round(random.uniform(-3, 3, samples), 1)
+    target[:2] = 0
+    rows = [[target[:, None] * 0.3 + random.standard_normal((samples, width)) for width in widths] for _ in range(epochs)]
+    return rows, target
+
+
+@pytest.mark.parametrize("zero_excluded", [True, False])
+@pytest.mark.parametrize("size", [20, 7, 1])
+def test_epochs_meet_the_transcription_in_batches_of_any_size_and_order(size, zero_excluded):
+    widths, samples = (4, 3, 2), 20
+    rows, target = drawn(5, samples, widths)
+    present = np.ones((2, samples), dtype=bool)
+    present[0, [3, 11]] = False
+    present[1, [3, 4, 5]] = False
+    expected = reference.train(rows, target.tolist(), present.tolist(), limit=3.0, floor=1e-3, zero_excluded=zero_excluded)
+    made = generator({"speech": 3, "face": 2}, 4, zero_excluded=zero_excluded)
+    made.begin(torch.from_numpy(target))
+    for number, now in enumerate(rows, start=1):
+        made.begin_epoch(number)
+        order = torch.from_numpy(np.random.default_rng(number).permutation(samples))
+        for index in order.split(size):
+            features = [torch.from_numpy(part)[index] for part in now]
+            made.update(index, torch.from_numpy(target)[index], features[0], features[1:], torch.from_numpy(present.T)[index])
+        np.testing.assert_allclose(made.read(torch.arange(samples)).numpy(), expected[number - 1], atol=1e-10)
+    shown = made.snapshot()
+    assert shown["pseudo_label"].dims == ("sample", "modality")
+    assert shown["pseudo_label"].sel(modality="speech").isnull().values.nonzero()[0].tolist() == [3, 11]
+    assert shown["pseudo_label"].sel(modality="face").isnull().values.nonzero()[0].tolist() == [3, 4, 5]
+    assert np.abs(shown["pseudo_label"]).max() <= 3
+
+
+def test_labels_follow_their_samples_when_the_rows_are_permuted():
+    """Sample by sample the same labels, wherever its row is: nothing of another sample's row is read or written."""
+    widths, samples = (4, 3, 2), 16
+    rows, target = drawn(4, samples, widths, seed=3)
+    permutation = np.random.default_rng(9).permutation(samples)
+    found = []
+    for where in (np.arange(samples), permutation):
+        made = generator({"speech": 3, "face": 2}, 4)
+        placed = np.empty(samples)
+        placed[where] = target
+        made.begin(torch.from_numpy(placed))
+        for number, now in enumerate(rows, start=1):
+            made.begin_epoch(number)
+            for chosen in (np.arange(0, 16, 2), np.arange(1, 16, 2)):
+                before = made.read(torch.arange(samples)).clone()
+                features = [torch.from_numpy(part[chosen]) for part in now]
+                index = torch.from_numpy(where[chosen])
+                made.update(index, torch.from_numpy(target[chosen]), features[0], features[1:], torch.ones(8, 2, dtype=torch.bool))
+                others = torch.from_numpy(np.setdiff1d(np.arange(samples), where[chosen]))
+                assert torch.equal(made.read(others), before[others])
+        found.append(made.read(torch.from_numpy(where)).numpy())
+    np.testing.assert_allclose(found[0], found[1], atol=1e-12)
+    assert np.abs(found[0] - target[:, None]).max() > 0.1
+
+
+def test_small_alpha_is_guarded_and_counted():
+    made = generator({"speech": 1}, 1, floor=0.5)
+    target = torch.tensor([1.0, -1.0], dtype=torch.float64)
+    rows = torch.tensor([[1.0], [-1.0]], dtype=torch.float64)
+    present = torch.ones(2, 1, dtype=torch.bool)
+    made.begin(target)
+    for number in (1, 2):
+        made.begin_epoch(number)
+        now = rows if number == 1 else torch.tensor([[0.0], [-0.01]], dtype=torch.float64)
+        made.update(torch.arange(2), target, now, [rows / 2 if number == 2 else rows], present)
+    # alpha_m is 0 and -0.04 / 1.0201: divided by 0.5 and -0.5. alpha_s = 4x / (x - 1)^2 at 0.5 and -0.5: 8 and -8 / 9.
+    first = 1 * 8 / (2 * 0.5) + (1 + 8 - 0) / 2
+    second = -1 * (-8 / 9) / (2 * -0.5) + (-1 - 8 / 9 + 0.04 / 1.0201) / 2
+    expected = [(1 + 2 * min(first, 3)) / 3, (-1 + 2 * second) / 3]
+    assert made.read(torch.arange(2))[:, 0].tolist() == pytest.approx(expected, abs=1e-6)
+    assert int(made.snapshot()["guarded"]) == 2
+    made.begin_epoch(3)
+    assert int(made.snapshot()["guarded"]) == 0
+
+
+def test_without_both_sides_labels_stay():
+    made = generator({"speech": 2}, 2)
+    target = torch.tensor([1.0, 2.0, 0.0], dtype=torch.float64)
+    made.begin(target)
+    for number in (1, 2, 3):
+        made.begin_epoch(number)
+        features = torch.randn(3, 2, dtype=torch.float64)
+        made.update(torch.arange(3), target, features, [features], torch.ones(3, 1, dtype=torch.bool))
+    assert made.read(torch.arange(3))[:, 0].tolist() == [1, 2, 0]
+
+
+def test_a_range_without_a_sign_is_measured_from_its_middle():
+    """Ratings 1 to 5 are the labels -2 to 2, three higher."""
+    rows, target = drawn(4, 12, (4, 3), seed=1)
+    target = np.clip(target, -2, 2)
+    labels = []
+    for shift, task in ((0, TaskSpec("regression", low=-2, high=2)), (3, TaskSpec("regression", low=1, high=5))):
+        made = generator({"speech": 3}, 4, task=task)
+        made.begin(torch.from_numpy(target + shift))
+        for number, now in enumerate(rows, start=1):
+            made.begin_epoch(number)
+            features = [torch.from_numpy(part) for part in now]
+            made.update(torch.arange(12), torch.from_numpy(target + shift), features[0], features[1:], torch.ones(12, 1, dtype=torch.bool))
+        labels.append(made.read(torch.arange(12)).numpy() - shift)
+    np.testing.assert_allclose(labels[0], labels[1], atol=1e-9)
+
+
+def test_loss_meets_the_transcription():
+    torch.manual_seed(0)
+    said, label, target = torch.randn(3, 9, dtype=torch.float64) * 2
+    for present in (torch.ones(9, dtype=torch.bool), torch.arange(9) % 3 > 0, torch.zeros(9, dtype=torch.bool)):
+        expected = reference.eq35_term(said.tolist(), label.tolist(), target.tolist(), present.tolist())
+        assert weighted_error(said, label, target, present).item() == pytest.approx(expected, abs=1e-12)
+
+
+def test_relative_distance_meets_the_transcription():
+    torch.manual_seed(0)
+    rows, centres = torch.randn(5, 7, dtype=torch.float64), torch.randn(2, 7, dtype=torch.float64)
+    found = relative_distance(rows, centres, [4, 3])
+    for i in range(5):
+        for node, part in enumerate((slice(0, 4), slice(4, 7))):
+            expected = reference.eq29_31_alpha(rows[i, part].numpy(), centres[0, part].numpy(), centres[1, part].numpy())
+            assert float(found[i, node]) == pytest.approx(expected, abs=1e-10)
+
+
+def test_terms_of_a_training_batch_and_which_weights_they_reach(toy):
+    model = methods.build("self_mm", SMALL, toy.spec, seed=0).double()
+    plan = Plan(epochs=3, batch_size=48, probe_every=0)
+    *_, epoch = training(model, toy, plan, state=TrainingState.start(model, plan))
+    batch = toy["train"].batch(torch.arange(10))
+    output, tasks = model(batch), model.supervision
+    labels = tasks.generator.read(batch.index).clone()
+    losses = tasks(output, batch)
+    for i, name in enumerate(toy.modalities):
+        features = torch.relu(output.representations[name] @ tasks.posts[name][1].weight.T + tasks.posts[name][1].bias)
+        said = (features @ tasks.heads[name].weight.T + tasks.heads[name].bias)[:, 0]
+        expected = reference.eq35_term(said.tolist(), labels[:, i].tolist(), batch.target.tolist(), [True] * 10)
+        assert losses[f"unimodal_{name}"].item() == pytest.approx(expected, abs=1e-10)
+    # In a third epoch the labels have moved away from the sample's own, and the terms are in the record.
+    assert all(value > 0 for value in epoch.auxiliary.values())
+    assert set(epoch.auxiliary) == {"unimodal_text", "unimodal_audio", "unimodal_vision"}
+
+
+@pytest.mark.parametrize("kind", ["classes", "labels"])
+def test_classes_and_labels_are_trained_with_their_own_label(toy_maker, kind):
+    data = toy_maker(**{kind: 3})
+    model = methods.build("self_mm", SMALL, data.spec, seed=0)
+    assert model.supervision.generator is None
+    assert model.supervision.snapshot() is None
+    epoch = next(iter(training(model, data, Plan(epochs=1, probe_every=0, batch_size=32))))
+    batch = data["train"].batch(torch.arange(6))
+    output = model.eval()(batch)
+    losses = model.supervision(output, batch)
+    features = torch.relu(model.supervision.posts["audio"](output.representations["audio"]))
+    expected = epoch.task.loss(model.supervision.heads["audio"](features), batch.target)
+    assert losses["unimodal_audio"].item() == pytest.approx(expected.item())
+
+
+def test_a_sample_without_a_modality_has_no_label_and_no_loss_there(toy):
+    data = apply(View(drop={"audio": 0.5}, drop_in=("train",)), toy)
+    lacks = [row for row in range(96) if not bool(data["train"].batch(torch.tensor([row]))["audio"].mask.any())]
+    model = methods.build("self_mm", SMALL, data.spec, seed=0)
+    epochs = list(training(model, data, Plan(epochs=3, probe_every=0, batch_size=32)))
+    shown = epochs[-1].snapshot["pseudo_label"]
+    assert shown.sel(modality="audio").isnull().values.nonzero()[0].tolist() == lacks
+    assert not bool(shown.sel(modality="text").isnull().any())
+    batch = data["train"].batch(torch.tensor(lacks))
+    assert model.supervision(model(batch), batch)["unimodal_audio"].item() == 0
+
+
+def test_a_killed_training_goes_on_with_its_labels(toy, tmp_path):
+    settings = {"config": {**SMALL, "dropout": 0.2}, "plan": {"epochs": 6, "batch_size": 32, "probe_every": 0}, "checkpoint_seconds": 0}
+    whole = fit("self_mm", toy, runs=tmp_path / "whole", **settings)
+
+    def stop(epoch):
+        if epoch.number == 4:
+            raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError, match="power cut"):
+        fit("self_mm", toy, runs=tmp_path / "broken", on_epoch=stop, **settings)
+    numbers = []
+    resumed = fit("self_mm", toy, runs=tmp_path / "broken", resume=True, on_epoch=lambda epoch: numbers.append(epoch.number), **settings)
+    assert numbers == [4, 5, 6]
+    labels = whole.trace["snapshots"]["pseudo_label"]
+    assert labels.sizes == {"epoch": 6, "sample": 96, "modality": 3}
+    xr.testing.assert_identical(labels, resumed.trace["snapshots"]["pseudo_label"])
+    xr.testing.assert_identical(whole.trace["history"]["score"], resumed.trace["history"]["score"])
+    first, second = whole.model().state_dict(), resumed.model().state_dict()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    # Labels start as the sample's own, and are others by epoch 2.
+    own = toy["train"].target.numpy()[:, None]
+    assert np.array_equal(labels.sel(epoch=1).values, np.broadcast_to(own, (96, 3)))
+    assert float(np.abs(labels.sel(epoch=2) - own).max()) > 0.05
+    assert math.isclose(float(whole.trace["history"]["loss_unimodal_text"].sel(epoch=2)), 0)
