@@ -19,14 +19,14 @@ from workbench.report.run import ReportResult
 
 ROOT = Path(__file__).parents[1]
 PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-PAGES = [page if isinstance(page, Page) else Page(page) for page in REPORTS["first_light"]]
+PAGES = [page if isinstance(page, Page) else Page(page) for pages in REPORTS.values() for page in pages]
 HERE = [page.name for page in PAGES if not page.needs]
 """The pages that a machine without downloaded data has."""
 LONGEST = 14
 """Lines of the longest code cell."""
 
 TINY = {"datasets": ["opinions/starved", "digits"], "seeds": 2, "epochs": 2, "map_seeds": 2, "map_audio": [0.95], "map_names": [10]}
-TINY |= {"has_pretrained_text": False}
+TINY |= {"has_pretrained_text": False, "modalities": [2, 3], "lengths": [8, 16], "rates": [0.0, 1.0], "noise": [0.0, 1.0]}
 
 _path = Path(__file__).parent / "report" / "test_screenshot.py"
 _spec = importlib.util.spec_from_file_location("report_screenshot", _path)
@@ -147,7 +147,7 @@ def test_the_reports_name_notebooks_that_are_there():
 
 
 def test_every_notebook_is_in_a_report_and_executed_here():
-    assert [path.stem for path in PATHS] == list(dict.fromkeys(page.notebook for page in PAGES))
+    assert [path.stem for path in PATHS] == sorted({page.notebook for page in PAGES})
 
 
 def test_pages_of_their_own_parameters_are_known_to_their_notebooks():
@@ -171,12 +171,13 @@ def test_links_of_a_notebook_become_links_of_its_page(tmp_path):
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> ReportResult:
-    """The whole first report, as small as it goes."""
-    folder = tmp_path_factory.mktemp("first-light")
+    """Every page of every report, as small as it goes."""
+    folder = tmp_path_factory.mktemp("all-pages")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WORKBENCH_DATA", str(folder / "data"))
         patch.setenv("OMP_NUM_THREADS", "1")
-        return run_report("first_light", parameters={**TINY, "runs": str(folder / "runs")}, out=folder / "reports", stream=io.StringIO())
+        parameters = {**TINY, "runs": str(folder / "runs")}
+        return run_report("all_pages", notebooks=PAGES, parameters=parameters, out=folder / "reports", stream=io.StringIO())
 
 
 def page_of(report: ReportResult, name: str) -> tuple[Any, str]:
@@ -232,7 +233,7 @@ def test_links_between_the_pages_lead_somewhere(report, name):
 def test_it_opens_from_file_with_every_figure_drawn(browser, report, name):
     page, wrong = screenshot.opened(browser, report.index.parent / f"{name}.html", viewport={"width": 1200, "height": 900})
     page.wait_for_function("[...document.querySelectorAll('.plot')].every(plot => plot.querySelector('.main-svg') && plot.data.length)")
-    screenshot.keep(page, f"first_light_{name}")
+    screenshot.keep(page, f"all_pages_{name}")
     if name != "index":
         marks = ".scatterlayer .trace, .barlayer .trace, .heatmaplayer .hm, .violinlayer .trace, .boxlayer .trace"
         empty = page.evaluate(f"[...document.querySelectorAll('.plot')].filter(plot => !plot.querySelector('{marks}')).length")

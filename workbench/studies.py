@@ -10,7 +10,6 @@ from typing import Any
 
 import pandas as pd
 
-from workbench import methods
 from workbench.data import available, load
 from workbench.data.batch import Dataset
 from workbench.data.card import card
@@ -171,7 +170,7 @@ def weigh_anew(run: Run, data: Dataset, *, seeds: int = 3, plan: Mapping[str, An
     Raises:
         ConfigError: the run has no A-fusion.
     """
-    data = methods.prepare(data.select(*run.config["modalities"]), methods.method(run.config["method"]).Config(**run.config["config"]))
+    data = run.prepared(data)
     rows = []
     for seed in range(seeds):
         model = run.model()

@@ -10,7 +10,7 @@ from workbench.figures import canvas, captions
 from workbench.figures.frames import checked, names
 from workbench.figures.palette import INK, PAPER, Style, styles
 
-GREYS = [[0.0, "#FFFFFF"], [0.5, "#A6A6A6"], [1.0, "#1A1A1A"]]
+GREYS = [[0.0, "#FFFFFF"], [0.5, "#A6A6A6"], [1.0, "#191919"]]  # not the ink itself: that turns light on a dark page
 LIMIT = 3.0
 """Standard deviations from the training mean at which a map is black or white."""
 LETTERS = 80

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
-from workbench import methods
 from workbench.data.batch import Dataset
 from workbench.plan import Plan
 from workbench.readout import ridge_readout
@@ -30,8 +29,7 @@ def probe_runs(runs: Iterable[Run], data: Dataset | Mapping[int, Dataset], *, sp
     rows = []
     for run in runs:
         source = data if isinstance(data, Dataset) else data[run.seed]
-        method = methods.method(run.config["method"])
-        asked = methods.prepare(source.select(*run.config["modalities"]), method.Config(**run.config["config"]))
+        asked = run.prepared(source)
         model, task, plan = run.model(), make_task(asked.spec.task), Plan(**run.config["plan"])
         fitted, wanted = (predict(model, asked[name], plan).representations for name in ("train", split))
         for modality in model.modalities:

@@ -41,7 +41,14 @@ REPORTS: dict[str, list[str | Page]] = {
         "02_adaptive_weight_fusion",
         "10_know_your_data",
         Page("10_know_your_data", "mosi", {"dataset": "mosi"}, needs="mosi"),
-    ]
+    ],
+    "families": [
+        "03_five_families",
+        "04_baseline",
+        Page("04_baseline", "mfn", {"method": "mfn"}),
+        Page("04_baseline", "misa", {"method": "misa"}),
+        Page("04_baseline", "self_mm", {"method": "self_mm"}),
+    ],
 }
 
 

@@ -1,9 +1,9 @@
 """What the workbench costs: seconds per epoch beside a bare PyTorch loop of the same model.
 
-The bare loop is what a careful person would write for one model: plain modules, the same first weights, batches and optimizer, nothing traced. All
-variants run in one process, in turn (A B C D A B C D ...), each round one epoch of training and a valid pass; the table gives ratios of a round's
-epoch to
-the bare epoch of the same round, as median and spread. Machines are noisy: absolute seconds are there to be read, ratios to be compared.
+The bare loop is what a careful person would write for one model (`workbench.bench.bare`, `.stepwise`): plain modules, the same batches and optimizer,
+nothing traced. `full padding` is the bare loop with every batch padded to the longest sample of the data, as many ports do it: what padding per batch
+saves. All variants run in one process, in turn (A B C D A B C D ...), each round one epoch of training and a valid pass; the table gives ratios of a
+round's epoch to the bare epoch of the same round, as median and spread. Machines are noisy: read absolute seconds, compare ratios.
 """
 
 import time
@@ -13,11 +13,13 @@ from statistics import median
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional
 
 from workbench import balance, methods
-from workbench.data.batch import Batch, Column, Dataset, ModalitySpec, Spec, Split, TaskSpec
+from workbench.bench.bare import BareDNN, BareLSTM, BareMulT
+from workbench.bench.stepwise import BareMFN
+from workbench.data.batch import Batch, Column, Dataset, Modality, ModalitySpec, Spec, Split, TaskSpec, batch_rows
 from workbench.errors import unknown
 from workbench.plan import Plan, resolve_device
 from workbench.training import training
@@ -25,56 +27,27 @@ from workbench.training import training
 BOUNDS = {"tracing off": 1.05, "tracing on": 1.15, "first-order B-fusion": 1.15}
 """Largest ratio to the bare loop that we accept (B-fusion with tracing off)."""
 
+VARIANTS = ("bare loop", *BOUNDS, "exact B-fusion", "tracing on, probes", "bare loop, full padding")
 
-class BareDNN(nn.Module):
-    """LF-DNN as one would write it by hand for three feature sequences."""
+BARE = {"lf_dnn": BareDNN, "lf_lstm": BareLSTM, "mfn": BareMFN, "mult": BareMulT}
+"""Methods and their bare twins; they have the method's default settings."""
 
-    def __init__(self, sizes: dict[str, int], hidden: int) -> None:
-        super().__init__()
-        self.first = nn.ModuleDict({name: nn.Linear(size, hidden) for name, size in sizes.items()})
-        self.second = nn.ModuleDict({name: nn.Linear(hidden, hidden) for name in sizes})
-        self.post = nn.Linear(hidden * len(sizes), hidden)
-        self.out = nn.Linear(hidden, 1)
+SAMPLES = {"mult": 48}
+"""Training samples where MOSI's number would take too long."""
 
-    def forward(self, batch: Batch) -> Tensor:
-        parts = []
-        for name, first in self.first.items():
-            values, mask = batch.modalities[name].values, batch.modalities[name].mask
-            weight = mask.to(values.dtype)
-            mean = torch.einsum("btf,bt->bf", values, weight) / weight.sum(1, keepdim=True).clamp_min(1)
-            parts.append(self.second[name](functional.relu(first(mean))))
-        return self.out(functional.relu(self.post(torch.cat(parts, 1))))[:, 0]
+BATCH_SIZE = {"mult": 16}
+"""As the paper's settings have it, where that is far from the plan's default."""
+
+MOSI_SAMPLES = 1284
 
 
-class BareLSTM(nn.Module):
-    """LF-LSTM as one would write it by hand for three feature sequences."""
-
-    def __init__(self, sizes: dict[str, int], hidden: int) -> None:
-        super().__init__()
-        self.lstm = nn.ModuleDict({name: nn.LSTM(size, hidden, batch_first=True) for name, size in sizes.items()})
-        self.second = nn.ModuleDict({name: nn.Linear(hidden, hidden) for name in sizes})
-        self.post = nn.Linear(hidden * len(sizes), hidden)
-        self.out = nn.Linear(hidden, 1)
-
-    def forward(self, batch: Batch) -> Tensor:
-        parts = []
-        for name, lstm in self.lstm.items():
-            values, mask = batch.modalities[name].values, batch.modalities[name].mask
-            states = lstm(values)[0]
-            parts.append(self.second[name](states[torch.arange(len(states), device=states.device), mask.sum(1) - 1]))
-        return self.out(functional.relu(self.post(torch.cat(parts, 1))))[:, 0]
-
-
-BARE = {"lf_dnn": BareDNN, "lf_lstm": BareLSTM}
-
-
-def bench(names: list[str], *, rounds: int = 15, samples: int = 1284, device: str = "auto") -> pd.DataFrame:
+def bench(names: list[str], *, rounds: int = 15, samples: int | None = None, device: str = "auto") -> pd.DataFrame:
     """One row a method and variant: seconds per epoch (median) and the ratio to the bare loop (median, lowest, highest).
 
     Args:
         names: methods that have a bare twin here.
         rounds: how often all variants run in turn; two more rounds warm up.
-        samples: training samples of the made data (MOSI's number by default).
+        samples: training samples of the made data; None: MOSI's number, fewer for slow methods.
         device: where to train.
 
     Raises:
@@ -84,8 +57,8 @@ def bench(names: list[str], *, rounds: int = 15, samples: int = 1284, device: st
     for name in names:
         if name not in BARE:
             raise unknown("benchmark", name, BARE)
-        data = made_data(samples)
-        epochs = {label: timer(name, data, label, device) for label in ("bare loop", *BOUNDS, "exact B-fusion", "tracing on, probes")}
+        data = made_data(samples or SAMPLES.get(name, MOSI_SAMPLES))
+        epochs = {label: timer(name, data, label, device) for label in VARIANTS}
         seconds: dict[str, list[float]] = {label: [] for label in epochs}
         for number in range(rounds + 2):
             for label, one_epoch in epochs.items():
@@ -108,8 +81,9 @@ def _row(name: str, label: str, taken: list[float], bare: list[float]) -> dict[s
 def timer(name: str, data: Dataset, label: str, device: str) -> Iterator[float]:
     """Yields the seconds of one epoch after another, without end."""
     plan = Plan(epochs=100_000, patience=100_000, is_traced=label.startswith("tracing on"), probe_every=int(label.endswith("probes")), device=device)
-    if label == "bare loop":
-        return bare_epochs(BARE[name], data, plan)
+    plan.batch_size = BATCH_SIZE.get(name, plan.batch_size)
+    if label.startswith("bare loop"):
+        return bare_epochs(BARE[name], data, plan, has_full_padding=label.endswith("full padding"))
     return workbench_epochs(name, data, plan, {"update": label.split()[0].replace("-", "_")} if "B-fusion" in label else None)
 
 
@@ -133,13 +107,13 @@ def workbench_epochs(name: str, data: Dataset, plan: Plan, rule: dict[str, objec
         yield _clock(lambda: next(epochs))
 
 
-def bare_epochs(kind: type[nn.Module], data: Dataset, plan: Plan) -> Iterator[float]:
+def bare_epochs(kind: type[nn.Module], data: Dataset, plan: Plan, *, has_full_padding: bool = False) -> Iterator[float]:
     """Epochs of the bare loop: the same batches, optimizer, loss and valid pass, and the best weights kept."""
     torch.manual_seed(0)
     device = resolve_device(plan.device)
-    model = kind({name: spec.size for name, spec in data.spec.modalities.items()}, 128).to(device)
+    model = kind({name: spec.size for name, spec in data.spec.modalities.items()}).to(device)
     optimizer = torch.optim.Adam(model.parameters(), lr=plan.learning_rate)
-    train, valid = data["train"].to(device), data["valid"].to(device)
+    train, valid = (FullyPadded(data[name].to(device)) if has_full_padding else data[name].to(device) for name in ("train", "valid"))
     best: dict[str, object] = {"loss": float("inf")}
 
     def epoch(number: int) -> None:
@@ -165,14 +139,35 @@ def bare_epochs(kind: type[nn.Module], data: Dataset, plan: Plan) -> Iterator[fl
         yield _clock(lambda number=number: epoch(number))
 
 
+class FullyPadded:
+    """A split padded once to its longest sample; the same rows in every batch as the split itself would give."""
+
+    def __init__(self, split: Split) -> None:
+        self.split = split
+        self.whole = split.batch(torch.arange(len(split)))
+        self.target = split.target
+
+    def batches(self, size: int, *, seed: int | None = None) -> Iterator[Batch]:
+        """See `Split.batches`."""
+        for rows in batch_rows(self.split.total_lengths, size, seed=seed):
+            rows = rows.to(self.target.device)
+            parts = {name: Modality(seen.values[rows], seen.mask[rows], seen.has_gaps) for name, seen in self.whole.modalities.items()}
+            yield Batch(parts, self.target[rows], rows)
+
+
 def made_data(samples: int) -> Dataset:
-    """Random features in MOSI's unaligned shapes at a third of their longest lengths (text 50 x 300, audio 375 x 5, vision 500 x 20 at most)."""
+    """Random features in MOSI's unaligned shapes at a third of their longest lengths (text 50 x 300, audio 375 x 5, vision 500 x 20 at most).
+
+    A sample's share of the longest length is that of MOSI's clips: log-normal, median 10 words of 50, sigma .6, cut at 1 (in MOSI's train split the
+    words of a clip have median 10, mean 12 and that sigma). Audio and vision follow the same share within a tenth, as they last as long.
+    """
     shapes = {"text": (300, 50), "audio": (5, 125), "vision": (20, 165)}
     random = np.random.default_rng(0)
 
     def split(name: str, n: int) -> Split:
-        lengths = {key: random.integers(max(1, longest // 4), longest + 1, n) for key, (_, longest) in shapes.items()}
-        columns = {key: Column.from_list([random.standard_normal((t, shapes[key][0]), dtype=np.float32) for t in lengths[key]]) for key in shapes}
+        share = np.exp(random.normal(np.log(0.2), 0.6, n))
+        steps = {key: np.clip(share * random.uniform(0.9, 1.1, n) * longest, 1, longest).astype(int) for key, (_, longest) in shapes.items()}
+        columns = {key: Column.from_list([random.standard_normal((t, shapes[key][0]), dtype=np.float32) for t in steps[key]]) for key in shapes}
         return Split(name, columns, torch.from_numpy(random.uniform(-3, 3, n).astype(np.float32)), [f"{name}{i}" for i in range(n)])
 
     spec = Spec({key: ModalitySpec("sequence", size, longest) for key, (size, longest) in shapes.items()}, TaskSpec("regression"))

@@ -1,0 +1,155 @@
+"""The questions of `03_five_families`: every strategy on one data set with an equal budget, and the survey talk's limitations as measured curves.
+
+results = tour(draws("opinions/balanced", 3), seeds=3)
+figures.strategies_table(tour_table(results, data))
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from workbench import methods
+from workbench.data.batch import Dataset
+from workbench.experiments import Results, compare
+from workbench.probes.cost import costs
+from workbench.statistics import paired_difference, score
+from workbench.studies import any_draw
+
+STRATEGIES = tuple(f"{family}.{strategy}" for family, strategies in methods.FAMILIES.items() for strategy in strategies)
+"""Every strategy of the five families, in the talk's order."""
+
+ADDITIVE = ("encoder_decoder.decision",)
+"""Strategies whose prediction is a sum of what each modality says on its own, at their default settings."""
+
+INTERACTING = ("encoder_decoder.hierarchical", "constraint.tensor", "constraint.low_rank", "attention.cross", "attention.transformer")
+"""Strategies in which one modality can turn round what another says; the first one with products (`merge="multiply"`)."""
+
+GROWING = (
+    "encoder_decoder.raw",
+    "encoder_decoder.decision",
+    "attention.intra",
+    "attention.cross",
+    "attention.transformer",
+    "graph.fused",
+    "generative.cvae",
+    "constraint.dcca",
+    "constraint.tensor",
+    "constraint.low_rank",
+)
+"""Strategies whose cost is drawn as modalities are added and sequences grow: those that differ in how they grow."""
+
+BUDGET = {"epochs": 40, "batch_size": 32, "learning_rate": 2e-3, "patience": 10, "probe_every": 0, "is_traced": False}
+"""The training plan that every strategy gets."""
+
+Data = Dataset | Mapping[int, Dataset]
+
+
+def tour(
+    data: Data, names: Sequence[str] = STRATEGIES, *, seeds: int | Sequence[int] = 3, plan: Mapping[str, Any] | None = None, runs: str | Path = "runs"
+) -> Results:
+    """Every strategy with its own default settings and one budget, and each modality alone, over seeds.
+
+    Args:
+        names: methods to compare.
+        plan: values instead of the budget's.
+    """
+    alone = {f"{name} alone": {"method": "lf_dnn", "modalities": [name]} for name in any_draw(data).modalities}
+    variants = alone | {name: {"method": name} for name in names}
+    settings = {name: {**values, "balance": "none", "has_preset": False} for name, values in variants.items()}
+    return compare(data, settings, seeds=seeds, plan={**BUDGET, **(plan or {})}, runs=runs)
+
+
+def tour_table(results: Results, data: Data, *, metric: str | None = None, split: str = "test") -> pd.DataFrame:
+    """One row a run, as the tour's figures take it: variant, family, kind, seed, value, parameters, seconds (an epoch), memory (bytes)."""
+    named = sorted({run.config["method"] for run in results.runs if not run.variant.endswith(" alone")})
+    memory = costs(named, any_draw(data), rounds=1).query("quantity == 'memory'").set_index("variant")["value"]
+    rows = []
+    for run in results.runs:
+        is_alone = run.variant.endswith(" alone")
+        rows.append(
+            {
+                "variant": run.variant,
+                "family": "one modality" if is_alone else methods.method(run.config["method"]).family,
+                "kind": "alone" if is_alone else "joint",
+                "seed": run.seed,
+                "value": run.metrics[split][metric or results.headline],
+                "parameters": run.metrics["parameters"],
+                "seconds": run.metrics["seconds"] / run.metrics["epochs"],
+                "memory": memory.get(run.variant, float("nan")),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def baseline(
+    data: Data, method: str, *, balance: str = "none", config: Mapping[str, Any] | None = None, seeds: int | Sequence[int] = 3,
+    plan: Mapping[str, Any] | None = None, runs: str | Path = "runs",
+) -> Results:  # fmt: skip
+    """One method beside late fusion and each modality alone, with the tour's budget; gradients are traced."""
+    variants = {f"{name} alone": {"method": "lf_dnn", "modalities": [name], "balance": "none"} for name in any_draw(data).modalities}
+    variants |= {"lf_dnn": {"method": "lf_dnn", "balance": "none"}, method: {"method": method, "balance": balance, "config": dict(config or {})}}
+    settings = {name: {**values, "has_preset": False} for name, values in variants.items()}
+    return compare(data, settings, seeds=seeds, plan={**BUDGET, "is_traced": True, **(plan or {})}, runs=runs)
+
+
+def say_tour(table: pd.DataFrame) -> str:
+    """One sentence: the best strategy, how many are not told apart from it, and the best single modality."""
+    scores = table.pivot(index="seed", columns="variant", values="value")
+    means = scores.mean()
+    alone = [name for name in means.index if name.endswith(" alone")]
+    joint = means.drop(alone)
+    best, single = str(joint.idxmax()), str(means[alone].idxmax())
+    behind = [paired_difference(scores[best].to_numpy(), scores[name].to_numpy()) for name in joint.index if name != best]
+    ties = sum(not change.low > 0 for change in behind)
+    spread = f"{score(means[best])} ± {score(scores[best].std())} (n = {len(scores)})" if len(scores) > 1 else f"{score(means[best])} (n = 1)"
+    said = f"best of {len(joint)} is {best}, {spread}; {ties} others are not told apart from it (95 %, paired by seed)"
+    return f"{said}. Best single modality: {single.removesuffix(' alone')}, {score(means[single])}."
+
+
+def one_of_each(results: Results, *, split: str = "valid") -> list[str]:
+    """The strategy of each family with the best mean headline score; chosen on valid."""
+    scores = results.scores(split, metrics=[results.headline]).groupby("variant")["value"].mean()
+    families = {name: methods.method(name).family for name in scores.index if name in methods.METHODS}
+    return [
+        max((name for name in families if families[name] == family), key=scores.get) for family in methods.FAMILIES if family in families.values()
+    ]
+
+
+def configured(
+    data: Data, method: str, settings: Mapping[str, Mapping[str, Any]], *, seeds: int | Sequence[int] = 3, plan: Mapping[str, Any] | None = None,
+    runs: str | Path = "runs",
+) -> Results:  # fmt: skip
+    """One method with several settings, by the name that each has in tables; the tour's budget."""
+    variants = {name: {"method": method, "config": config, "balance": "none", "has_preset": False} for name, config in settings.items()}
+    return compare(data, variants, seeds=seeds, plan={**BUDGET, **(plan or {})}, runs=runs)
+
+
+def prior_graphs(data: Data) -> dict[str, dict[str, Any]]:
+    """Settings of `graph.modalities` by what is believed about the modalities: every pair of them, one pair alone, no pair, or what is similar."""
+    names = any_draw(data).modalities
+    pairs = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
+    given = {f"{a} and {b} only": [(a, b)] for a, b in pairs}
+    beliefs = {"all pairs": pairs, **given, "no pair": []}
+    settings = {name: {"neighbours": "given", "edges": edges} for name, edges in beliefs.items()}
+    return {"by similarity": {"neighbours": "similarity"}, **settings}
+
+
+def alignment(
+    names: Sequence[str], aligned: Data, unaligned: Data, *, seeds: int | Sequence[int] = 3, plan: Mapping[str, Any] | None = None,
+    runs: str | Path = "runs",
+) -> pd.DataFrame:  # fmt: skip
+    """Headline score on test of each strategy on the same samples, aligned and not: variant, metric (`aligned`, `unaligned`), seed, value."""
+    parts = []
+    for kind, data in (("aligned", aligned), ("unaligned", unaligned)):
+        variants = {name: {"method": name, "balance": "none", "has_preset": False} for name in names}
+        results = compare(data, variants, seeds=seeds, plan={**BUDGET, **(plan or {})}, runs=runs)
+        parts.append(results.scores(metrics=[results.headline]).assign(metric=kind))
+    return pd.concat(parts, ignore_index=True)
+
+
+def cannot_grow(curves: pd.DataFrame) -> pd.DataFrame:
+    """The strategies that could not be built so large: variant, the first size that failed, and why."""
+    failed = curves[curves["note"] != ""]
+    return failed.groupby(["variant", "axis"], sort=False).agg(first=("x", "min"), why=("note", "first")).reset_index()
