@@ -52,8 +52,8 @@ def agree(found, expected):
 @pytest.mark.parametrize("is_single", [False, True])
 @pytest.mark.parametrize("allowed", [None, "shared", "by sample"])
 def test_attention_and_its_weights_are_those_of_the_transcription(allowed, is_single):
-    module = made(Attention, SIZE, heads=HEADS, key_size=6, is_single=is_single)
-    query, other = steps(5), steps(3, size=6)
+    module = made(Attention, SIZE, heads=HEADS, is_single=is_single)
+    query, other = steps(5), steps(3)
     table = torch.tensor([[1, 0, 0], [1, 1, 0], [0, 0, 0], [0, 1, 1], [1, 1, 1]], dtype=torch.bool)
     may = {None: None, "shared": table, "by sample": torch.stack([table, ~table, table])}[allowed]
     mine = [None if may is None else (may[i] if may.dim() == 3 else may) for i in range(3)]

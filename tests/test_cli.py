@@ -184,6 +184,8 @@ def test_nothing_to_compare(call, tmp_path):
     ("arguments", "message"),
     [
         (["list", "method"], 'unknown list "method". Did you mean methods?'),
+        (["list", "datasets", "--on", "opinions"], "only methods are counted on a data set"),
+        (["list", "data", "--on", "opinions"], 'unknown list "data"'),
         (["train", "lf_dn", "opinions"], 'unknown method "lf_dn". Did you mean lf_dnn?'),
         (["train", "lf_dnn", "opinion"], 'unknown data set "opinion". Did you mean opinions?'),
         (["train", "lf_dnn", "opinions/starving"], "starved"),

@@ -7,15 +7,17 @@ import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 import xarray as xr
 
+from workbench import methods
 from workbench.errors import ConfigError, TrainingError
 from workbench.fitting import fit, order
-from workbench.plan import Plan
+from workbench.plan import Plan, make_optimizer
 from workbench.recording import fingerprint
 from workbench.runs import Run, load_all, table
 from workbench.training import predict
@@ -185,18 +187,34 @@ def test_fingerprint_sees_every_number(toy, toy_maker):
     assert fingerprint(other) != fingerprint(toy)
 
 
+@pytest.mark.parametrize(("method", "dataset"), [(name, dataset) for name in methods.PAPERS for dataset in methods.method(name).PRESETS])
+def test_a_preset_says_nothing_of_what_the_data_lacks(toy, method, dataset):
+    """Every preset makes a model and an optimizer of two of its three modalities, and where there are no sentences."""
+    data = replace(toy.select("text", "audio"), name=dataset)
+    settled = order(method, data)
+    make_optimizer(methods.build(method, settled.config, data.spec), settled.plan)
+    reads_sentences = methods.preset_for(method, dataset).config.get("text", "embedding") != "embedding"
+    assert (settled.preset == "") == reads_sentences
+    assert settled.config.text == "embedding"
+    with_sentences = {name: replace(split, texts=["so it is"] * len(split)) for name, split in data.splits.items()}
+    assert order(method, replace(data, splits=with_sentences)).preset == methods.preset_for(method, dataset).source
+
+
 def test_orders(toy):
-    assert order("awf", "mosi").plan.learning_rate == 1e-4
-    assert order("awf", "mosi", has_preset=False).plan.learning_rate == 1e-3
-    assert order("awf", "mosi", plan={"learning_rate": 0.5}).plan.learning_rate == 0.5
-    names = [order("awf", "toy").variant, order("awf", "toy", balance="none").variant, order("lf_dnn", "toy", balance="b_fusion").variant]
+    mosi = replace(toy, name="mosi")
+    assert order("awf", mosi).plan.learning_rate == 1e-4
+    assert order("awf", mosi).preset == "adaptive weight fusion (2024), Table 2"
+    assert order("awf", mosi, has_preset=False).plan.learning_rate == 1e-3
+    assert order("awf", mosi, has_preset=False).preset == ""
+    assert order("awf", mosi, plan={"learning_rate": 0.5}).plan.learning_rate == 0.5
+    names = [order("awf", toy).variant, order("awf", toy, balance="none").variant, order("lf_dnn", toy, balance="b_fusion").variant]
     assert names == ["awf", "awf - b_fusion", "lf_dnn + b_fusion"]
     with pytest.raises(ConfigError, match='no setting "epoch". Did you mean epochs'):
-        order("lf_dnn", "toy", plan={"epoch": 3})
+        order("lf_dnn", toy, plan={"epoch": 3})
     with pytest.raises(ConfigError, match='rule b_fusion has no setting "rates"'):
-        order("lf_dnn", "toy", balance="b_fusion", balance_config={"rates": 3})
+        order("lf_dnn", toy, balance="b_fusion", balance_config={"rates": 3})
     with pytest.raises(ConfigError, match="batch_size=0"):
-        order("lf_dnn", "toy", plan={"batch_size": 0})
+        order("lf_dnn", toy, plan={"batch_size": 0})
 
 
 def test_config_json_is_plain(toy, tmp_path):
@@ -257,7 +275,7 @@ def test_the_floor_is_counted_over_all_epochs(toy, tmp_path):
 
 
 def test_sgd_has_its_own_defaults_of_the_rule():
-    assert order("lf_dnn", "toy", balance="b_fusion", plan={"optimizer": "sgd"}).balance_config["rate"] == 0.001
-    assert order("lf_dnn", "toy", balance="b_fusion").balance_config["rate"] == 0.01
-    given = order("lf_dnn", "toy", balance="b_fusion", plan={"optimizer": "sgd"}, balance_config={"rate": 0.5}).balance_config
+    assert order("lf_dnn", toy, balance="b_fusion", plan={"optimizer": "sgd"}).balance_config["rate"] == 0.001
+    assert order("lf_dnn", toy, balance="b_fusion").balance_config["rate"] == 0.01
+    given = order("lf_dnn", toy, balance="b_fusion", plan={"optimizer": "sgd"}, balance_config={"rate": 0.5}).balance_config
     assert (given["rate"], given["min_weight"]) == (0.5, 0.3)

@@ -12,8 +12,8 @@ from workbench.data import load
 from workbench.data.card import cards
 from workbench.errors import ConfigError, WorkbenchError
 from workbench.fitting import fit
-from workbench.listing import card_facts, comparison, data_lines, listing, methods_table
-from workbench.methods import FAMILIES, METHODS, build
+from workbench.listing import card_facts, comparison, data_lines, listing, methods_table, paper
+from workbench.methods import FAMILIES, METHODS, build, method
 
 
 def put(folder: Path, name: str, *, variant: str, seed: int, score: float, dataset: str = "toy") -> None:
@@ -51,6 +51,28 @@ def test_methods_with_family_paper_needs_and_parameters():
     for name in ("lf_dnn", "mult", "graph.fused"):
         assert table.loc[name, "parameters"] == sum(p.numel() for p in build(name, {}, data.spec).parameters())
     assert "parameters" not in methods_table()
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_paper_is_one_sentence_without_its_equations(name):
+    text = paper(method(name).reference)
+    assert 20 < len(text) <= 250
+    assert text.endswith(".") and text[-2] not in " .,:;"
+    assert not any(mark in text for mark in (" <- ", "ReLU(", "Decides:", "Differs:", "\n", "  "))
+
+
+@pytest.mark.parametrize(
+    ("reference", "expected"),
+    [
+        ("Idea.\n\nSource: Ann, Bob: A title.\nACL 2020.\n\n    x = y\n", "Ann, Bob: A title. ACL 2020."),
+        ("Idea.\n\n    Source: Ann: A title\n    (ACL 2020), Eq. (1):\n        x = y\n    where x is y", "Ann: A title (ACL 2020), Eq. (1)."),
+        ("Idea.\n\nSource: Ann: A title. 2020.\nDecides: all.\n", "Ann: A title. 2020."),
+        ("Idea.\n\n    Source: Ann: A title. 2020.\n    Differs: in all.\n", "Ann: A title. 2020."),
+        ("Idea.", ""),
+    ],
+)
+def test_what_belongs_to_a_paper(reference, expected):
+    assert paper(reference) == expected
 
 
 def test_a_method_that_cannot_be_built_on_a_data_set_says_why(monkeypatch):

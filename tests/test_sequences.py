@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workbench.sequences import last_real_step, lengths, masked_mean, resampled, turned_round
+from workbench.sequences import common_steps, last_real_step, lengths, masked_mean, resampled, turned_round
 
 VALUES = torch.tensor(
     [[[1.0, 10.0], [2.0, 20.0], [6.0, 60.0], [99.0, 99.0]], [[4.0, 40.0], [99.0, 99.0], [8.0, 80.0], [99.0, 99.0]], [[99.0, 99.0]] * 4]
@@ -42,6 +42,25 @@ def test_the_last_real_step():
 
 def test_turned_round_keeps_the_padding_at_the_end():
     assert turned_round(VALUES, MASK)[:, :, 0].tolist() == [[6.0, 2.0, 1.0, 99.0], [8.0, 99.0, 4.0, 99.0], [99.0] * 4]
+
+
+LENGTHS = {"text": [4, 1, 0, 3], "audio": [9, 5, 6, 3], "vision": [1, 1, 1, 0]}
+
+
+def test_steps_are_those_of_the_reference_or_of_the_first_modality_that_is_there():
+    masks = {name: torch.arange(max(n)) < torch.tensor(n)[:, None] for name, n in LENGTHS.items()}
+    masks["audio"][0, 4] = False  # a missing step keeps its place
+    assert common_steps(masks, "text").sum(1).tolist() == [4, 1, 6, 3]
+    assert common_steps(masks, "audio").sum(1).tolist() == [9, 5, 6, 3]
+    nobody = {name: torch.zeros(2, 3, dtype=torch.bool) for name in LENGTHS}
+    assert common_steps(nobody, "text").sum().item() == 0
+    assert common_steps(nobody, "text").shape[1] == 1
+
+
+def test_a_reference_that_all_samples_have_is_taken_as_it_is():
+    masks = {"text": real(True, True, False), "audio": real(True, True, True)}
+    assert common_steps(masks, "text", has_gaps=False).tolist() == [[True, True, False]]
+    assert common_steps(masks, "text").tolist() == [[True, True]]
 
 
 @pytest.mark.parametrize(

@@ -176,6 +176,15 @@ def test_an_unknown_pattern_names_the_taps_and_leaves_no_hook(network):
     assert hooks(network) == 0
 
 
+def test_a_model_without_taps_says_so():
+    model = nn.Linear(2, 2)
+    with pytest.raises(ConfigError, match=r'nothing to record by "\*": the model has no taps'), record(model, "*"):
+        pass
+    with record(model) as trace:
+        model(torch.ones(1, 2))
+    assert list(trace.dataset().data_vars) == []
+
+
 def test_a_tap_knows_whether_it_is_recorded(network):
     assert not network.fusion.alpha.is_recorded
     with record(network, "fusion.*"):

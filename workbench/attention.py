@@ -32,7 +32,6 @@ class Attention(nn.Module):
         size: width d of queries and output; d_h = d / heads.
         heads: number of heads.
         dropout: share of attention weights dropped in training; above 0 it keeps the slower kernel on a CPU.
-        key_size: width of keys and values, where it is not `size`.
         is_single: there is one key at most (a vector, an image): its weight is 1 whatever is asked, so query and key have nothing to learn and are
             left out.
         axes: names of the query's and the key's axis for the tap, e.g. `("text_time", "audio_time")`.
@@ -44,7 +43,6 @@ class Attention(nn.Module):
         *,
         heads: int,
         dropout: float = 0.0,
-        key_size: int | None = None,
         is_single: bool = False,
         axes: Sequence[str] = ("query", "key"),
     ) -> None:
@@ -54,15 +52,15 @@ class Attention(nn.Module):
         self.heads = heads
         self.dropout = dropout
         self.query = None if is_single else nn.Linear(size, size)
-        self.key = None if is_single else nn.Linear(key_size or size, size, bias=False)
-        self.value = nn.Linear(key_size or size, size)
+        self.key = None if is_single else nn.Linear(size, size, bias=False)
+        self.value = nn.Linear(size, size)
         self.output = nn.Linear(size, size)
         self.weights = Tap("batch", "head", *axes)
 
     def forward(
         self,
         query: Float[Tensor, "batch queries size"],
-        other: Float[Tensor, "batch keys width"],
+        other: Float[Tensor, "batch keys size"],
         mask: Bool[Tensor, "batch keys"],
         *,
         allowed: Bool[Tensor, "queries keys"] | Bool[Tensor, "batch queries keys"] | None = None,

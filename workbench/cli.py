@@ -46,6 +46,8 @@ def list_names(
         _print_json(json.loads(table.to_json(orient="records"))) if as_json else typer.echo(method_lines(table))
         return
     rows = listing(what)
+    if on:
+        raise ConfigError(f"list {what} --on {on}: only methods are counted on a data set", do=f"workbench list methods --on {on}")
     if as_json:
         _print_json(rows)
     else:

@@ -147,9 +147,7 @@ def _job(name: str, settings: Mapping[str, Any], seed: int, plan: Mapping[str, A
     if not isinstance(data, Dataset) and seed not in data:
         raise ConfigError(f"there is no data for seed {seed}", expected=f"one of {', '.join(map(str, data))}")
     dataset = data if isinstance(data, Dataset) else data[seed]
-    if modalities:
-        dataset.select(*modalities)
-    order(method, dataset.name, variant=name, **settings)
+    order(method, dataset.select(*modalities) if modalities else dataset, variant=name, **settings)
     return {"key": (name, seed), "method": method, "modalities": modalities, "settings": {**settings, "variant": name}}
 
 

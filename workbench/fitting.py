@@ -40,6 +40,7 @@ class Order:
         balance, balance_config: the rule (None: none) and its validated settings.
         plan: how to train.
         variant: the name in tables; `lf_dnn + b_fusion` where none is given.
+        preset: source of the published settings that it starts from; empty: none.
     """
 
     method: str
@@ -48,6 +49,7 @@ class Order:
     balance_config: dict[str, Any]
     plan: Plan
     variant: str
+    preset: str = ""
 
     def identity(self, data: Dataset) -> dict[str, Any]:
         """Everything that the numbers depend on; equal identities are the same run."""
@@ -66,7 +68,7 @@ class Order:
 
 def order(
     method: str,
-    dataset: str,
+    data: Dataset,
     *,
     config: Mapping[str, Any] | None = None,
     balance: str | None = "default",
@@ -78,14 +80,16 @@ def order(
     """Names and values, checked and completed by the paper's preset for the data set.
 
     Args:
+        data: what it is trained on.
         balance: a rule, `none`, or `default` (the rule that belongs to the method, if any).
-        has_preset: use the paper's settings for this data set, where there are any; given values win.
+        has_preset: use the paper's settings for this data set, as far as it can have them (`Preset.suited`); given values win.
 
     Raises:
         ConfigError: an unknown method, rule or setting (near names are given), or a value out of bounds.
     """
     module = methods.method(method)
-    preset = methods.preset_for(method, dataset) if has_preset else None
+    preset = methods.preset_for(method, data.name) if has_preset else None
+    preset = preset and preset.suited(data)
     settings = {**(preset.config if preset else {}), **(config or {})}
     if not isinstance(plan, Plan):
         plan = methods.checked(Plan, {**(preset.plan if preset else {}), **(plan or {})}, owner="the training plan")
@@ -97,7 +101,8 @@ def order(
     name = variant or (
         f"{method} + {rule}" if rule and rule != module.BALANCE else f"{method} - {module.BALANCE}" if module.BALANCE and not rule else method
     )
-    return Order(method, methods.checked(module.Config, settings, owner=f"method {method}"), rule, rule_config, plan, name)
+    checked = methods.checked(module.Config, settings, owner=f"method {method}")
+    return Order(method, checked, rule, rule_config, plan, name, preset.source if preset else "")
 
 
 def fit(
@@ -126,7 +131,7 @@ def fit(
         ConfigError: an unknown name or value.
         TrainingError: the loss became nan, or the folder cannot be written; the last checkpoint is kept in the `.part` folder.
     """
-    wanted = order(method, data.name, **settings)
+    wanted = order(method, data, **settings)
     data = methods.prepare(data, wanted.config)
     identity = wanted.identity(data)
     run_id = name_run(wanted, data, identity)

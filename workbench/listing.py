@@ -1,5 +1,6 @@
 """What there is, as plain rows: names for `workbench list`, a card's facts, runs compared."""
 
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -73,9 +74,17 @@ def method_lines(table: pd.DataFrame) -> str:
 
 
 def paper(reference: str) -> str:
-    """What stands after `Source:` in a method's docstring, up to the end of its paragraph, in one line."""
-    _, _, rest = reference.partition("Source: ")
-    return " ".join(rest.split("\n\n")[0].split())
+    """What stands after `Source:` in a method's docstring, in one line: up to equations (indented more), `Decides:`, `Differs:` or an empty line."""
+    before, _, rest = reference.partition("Source: ")
+    indent = len(before) - len(before.rstrip(" "))
+
+    def goes_on(line: str) -> bool:
+        text = line.lstrip(" ")
+        return bool(text) and len(line) - len(text) <= indent and not text.startswith(("Decides:", "Differs:"))
+
+    first, *following = rest.splitlines() or [""]
+    said = " ".join([first, *takewhile(goes_on, following)]).rstrip(" .,:;")
+    return f"{' '.join(said.split())}." if said else ""
 
 
 def _parameters(name: str, data: Any) -> dict[str, Any]:
@@ -84,7 +93,7 @@ def _parameters(name: str, data: Any) -> dict[str, Any]:
     from workbench.methods import build, prepare
 
     try:
-        config = order(name, data.name).config
+        config = order(name, data).config
         model = build(name, config, prepare(data, config).spec)
     except WorkbenchError as error:
         return {"parameters": None, "note": error.what}

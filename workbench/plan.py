@@ -1,12 +1,14 @@
 """How to train: the plan, and the optimizer and device that it asks for."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 
 from workbench.errors import ConfigError, unknown
 from workbench.model import FusionModel
+
+Rate = Annotated[float, Field(gt=0, le=100)]
 
 
 class Plan(BaseModel):
@@ -18,7 +20,7 @@ class Plan(BaseModel):
     batch_size: int = Field(64, ge=1, le=65_536, description="samples in a batch")
     learning_rate: float = Field(1e-3, gt=0, le=100, description="rate of all parameters but a pretrained text model's")
     text_learning_rate: float = Field(5e-5, gt=0, le=100, description="rate of a pretrained text model that is fine-tuned")
-    rates: dict[str, float] = Field({}, description="rates of single parts by the start of their parameters' names, e.g. encoders.audio=5e-3")
+    rates: dict[str, Rate] = Field({}, description="rates of single parts by the start of their parameters' names, e.g. encoders.audio=5e-3")
     optimizer: Literal["adam", "adamw", "sgd"] = Field("adam", description="optimizer of the networks")
     momentum: float = Field(0.0, ge=0, lt=1, description="momentum (sgd)")
     weight_decay: float = Field(0.0, ge=0, le=10, description="weight decay of matrices; biases are left alone")

@@ -135,6 +135,7 @@ def describe(wanted: "Order", data: Dataset, identity: dict[str, Any]) -> dict[s
     return {
         **identity,
         "variant": wanted.variant,
+        "preset": wanted.preset,
         "plan": wanted.plan.model_dump(),
         "headline": make_task(data.spec.task).headline,
         "spec": asdict(data.spec),

@@ -1,8 +1,9 @@
-"""Sequences with a mask: means, last steps, lengths, turning round, and bringing two of them onto the same steps.
+"""Sequences with a mask: means, last steps, lengths, turning round, and bringing several of them onto the same steps.
 
 A mask is `batch time`, True where a step is real. It may have holes (missing steps keep their place in time); padding stands at the end.
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -47,13 +48,32 @@ def turned_round(values: Float[Tensor, "batch time feature"], mask: Bool[Tensor,
     return values.gather(1, source[:, :, None].expand(-1, -1, values.shape[2]))
 
 
+def common_steps(masks: Mapping[str, Bool[Tensor, "batch _"]], reference: str, *, has_gaps: bool = True) -> Bool[Tensor, "batch steps"]:
+    """The steps on which modalities meet: those of the reference up to its last real one, holes included; of the first modality that a sample has
+    where it lacks the reference.
+
+    Args:
+        masks: modality name to `batch time`, in the card's order.
+        reference: name of the reference.
+        has_gaps: False where every sample has the reference, which is then not looked at in order to find out (on an accelerator that is a wait).
+    """
+    length, steps = lengths(masks[reference]), masks[reference].shape[1]
+    if has_gaps:
+        for mask in masks.values():
+            length = torch.where(length > 0, length, lengths(mask))
+        steps = max(1, int(length.max()))
+    return torch.arange(steps, device=length.device) < length[:, None]
+
+
 def resampled(
     values: Float[Tensor, "batch time feature"], mask: Bool[Tensor, "batch time"], onto: Bool[Tensor, "batch steps"]
 ) -> Float[Tensor, "batch steps feature"]:
     """A sequence on another one's steps: each step takes the mean over the real steps in its share of time; zeros where there is none.
 
     Step t of n covers the share t/n to (t+1)/n of the sample's time: of several steps it takes the mean, of a part of one that step. Where both have
-    as many steps it is the identity, and a vector (one step) stands at every step.
+    as many steps it is the identity, and a vector (one step) stands at every step. A sequence ends with its last real step, since a mask does not
+    tell missing steps at the end from padding: so aligned data stays as it is only where the last steps of a sample are not missing. Where they are,
+    the rest is spread over all steps.
 
     Args:
         values, mask: the sequence.

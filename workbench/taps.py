@@ -18,7 +18,7 @@ import numpy as np
 import xarray as xr
 from torch import Tensor, nn
 
-from workbench.errors import unknown
+from workbench.errors import ConfigError, unknown
 
 
 class Tap(nn.Module):
@@ -90,9 +90,11 @@ def record(model: nn.Module, *patterns: str) -> Iterator[Trace]:
     """Records the taps whose names match one of the patterns (`*` matches any part of a path).
 
     Raises:
-        ConfigError: a pattern matches no tap of the model.
+        ConfigError: a pattern matches no tap of the model, or it has none.
     """
     known = taps(model)
+    if patterns and not known:
+        raise ConfigError(f'nothing to record by "{patterns[0]}": the model has no taps', do="give a module of it a Tap where its values pass")
     for pattern in patterns:
         if not any(fnmatch(name, pattern) for name in known):
             raise unknown("tap", pattern, known)

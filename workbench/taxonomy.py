@@ -20,11 +20,21 @@ from workbench.studies import any_draw
 STRATEGIES = tuple(f"{family}.{strategy}" for family, strategies in methods.FAMILIES.items() for strategy in strategies)
 """Every strategy of the five families, in the talk's order."""
 
-ADDITIVE = ("encoder_decoder.decision",)
-"""Strategies whose prediction is a sum of what each modality says on its own, at their default settings."""
+DECISION, HIERARCHICAL = "encoder_decoder.decision", "encoder_decoder.hierarchical"
 
-INTERACTING = ("encoder_decoder.hierarchical", "constraint.tensor", "constraint.low_rank", "attention.cross", "attention.transformer")
-"""Strategies in which one modality can turn round what another says; the first one with products (`merge="multiply"`)."""
+APART = {
+    "decisions, averaged": {"method": DECISION},
+    "decisions, learned mean": {"method": DECISION, "config": {"combine": "learned"}},
+    "features, added": {"method": HIERARCHICAL, "config": {"merge": "add"}},
+}
+"""Variants that add: what each modality says on its own, or its features."""
+
+TOGETHER = {
+    "features, multiplied": {"method": HIERARCHICAL, "config": {"merge": "multiply"}},
+    "all products, low rank": {"method": "constraint.low_rank"},
+    "attention over all tokens": {"method": "attention.transformer"},
+}
+"""Variants in which one modality can turn round what another says. The first differs from `features, added` in nothing but the merge."""
 
 GROWING = (
     "encoder_decoder.raw",
@@ -46,19 +56,27 @@ BUDGET = {"epochs": 40, "batch_size": 32, "learning_rate": 2e-3, "patience": 10,
 Data = Dataset | Mapping[int, Dataset]
 
 
-def tour(
-    data: Data, names: Sequence[str] = STRATEGIES, *, seeds: int | Sequence[int] = 3, plan: Mapping[str, Any] | None = None, runs: str | Path = "runs"
-) -> Results:
-    """Every strategy with its own default settings and one budget, and each modality alone, over seeds.
+def trained(
+    data: Data, variants: Mapping[str, Mapping[str, Any]], *, seeds: int | Sequence[int] = 3, plan: Mapping[str, Any] | None = None,
+    runs: str | Path = "runs",
+) -> Results:  # fmt: skip
+    """Variants (each a method, with settings where they are not its own) with the tour's budget: no preset, no balancing unless a variant says so.
 
     Args:
-        names: methods to compare.
         plan: values instead of the budget's.
     """
-    alone = {f"{name} alone": {"method": "lf_dnn", "modalities": [name]} for name in any_draw(data).modalities}
-    variants = alone | {name: {"method": name} for name in names}
-    settings = {name: {**values, "balance": "none", "has_preset": False} for name, values in variants.items()}
+    settings = {name: {"balance": "none", "has_preset": False, **values} for name, values in variants.items()}
     return compare(data, settings, seeds=seeds, plan={**BUDGET, **(plan or {})}, runs=runs)
+
+
+def alone(data: Data) -> dict[str, dict[str, Any]]:
+    """The variants that see one modality each."""
+    return {f"{name} alone": {"method": "lf_dnn", "modalities": [name]} for name in any_draw(data).modalities}
+
+
+def tour(data: Data, names: Sequence[str] = STRATEGIES, **settings: Any) -> Results:
+    """Every strategy with its own default settings and one budget, and each modality alone, over seeds (`settings`: see `trained`)."""
+    return trained(data, alone(data) | {name: {"method": name} for name in names}, **settings)
 
 
 def tour_table(results: Results, data: Data, *, metric: str | None = None, split: str = "test") -> pd.DataFrame:
@@ -84,67 +102,65 @@ def tour_table(results: Results, data: Data, *, metric: str | None = None, split
 
 
 def baseline(
-    data: Data, method: str, *, balance: str = "none", config: Mapping[str, Any] | None = None, seeds: int | Sequence[int] = 3,
-    plan: Mapping[str, Any] | None = None, runs: str | Path = "runs",
-) -> Results:  # fmt: skip
-    """One method beside late fusion and each modality alone, with the tour's budget; gradients are traced."""
-    variants = {f"{name} alone": {"method": "lf_dnn", "modalities": [name], "balance": "none"} for name in any_draw(data).modalities}
-    variants |= {"lf_dnn": {"method": "lf_dnn", "balance": "none"}, method: {"method": method, "balance": balance, "config": dict(config or {})}}
-    settings = {name: {**values, "has_preset": False} for name, values in variants.items()}
-    return compare(data, settings, seeds=seeds, plan={**BUDGET, "is_traced": True, **(plan or {})}, runs=runs)
+    data: Data, method: str, *, balance: str = "none", config: Mapping[str, Any] | None = None, plan: Mapping[str, Any] | None = None, **settings: Any
+) -> Results:
+    """One method beside late fusion and each modality alone, with the tour's budget; gradients are traced (`settings`: see `trained`)."""
+    variants = alone(data) | {"lf_dnn": {"method": "lf_dnn"}, method: {"method": method, "balance": balance, "config": dict(config or {})}}
+    return trained(data, variants, plan={"is_traced": True, **(plan or {})}, **settings)
 
 
-def say_tour(table: pd.DataFrame) -> str:
-    """One sentence: the best strategy, how many are not told apart from it, and the best single modality."""
+def say_tour(table: pd.DataFrame, *, metric: str) -> str:
+    """One sentence: the best strategy, how many are not told apart from it, and the best single modality.
+
+    Args:
+        table: see `tour_table`.
+        metric: the metric's name: of losses and errors the lowest is the best.
+    """
     scores = table.pivot(index="seed", columns="variant", values="value")
-    means = scores.mean()
-    alone = [name for name in means.index if name.endswith(" alone")]
-    joint = means.drop(alone)
-    best, single = str(joint.idxmax()), str(means[alone].idxmax())
-    behind = [paired_difference(scores[best].to_numpy(), scores[name].to_numpy()) for name in joint.index if name != best]
+    gain = _gain(scores, metric)
+    single = [name for name in scores if name.endswith(" alone")]
+    best, best_single = str(gain.drop(columns=single).mean().idxmax()), str(gain[single].mean().idxmax())
+    joint, means = scores.drop(columns=single), scores.mean()
+    pairs = [gain[[best, name]].dropna() for name in joint if name != best]
+    behind = [paired_difference(pair.iloc[:, 0].to_numpy(), pair.iloc[:, 1].to_numpy()) for pair in pairs]
     ties = sum(not change.low > 0 for change in behind)
     spread = f"{score(means[best])} ± {score(scores[best].std())} (n = {len(scores)})" if len(scores) > 1 else f"{score(means[best])} (n = 1)"
-    said = f"best of {len(joint)} is {best}, {spread}; {ties} others are not told apart from it (95 %, paired by seed)"
-    return f"{said}. Best single modality: {single.removesuffix(' alone')}, {score(means[single])}."
+    said = f"best of {joint.shape[1]} is {best}, {spread}; {ties} others are not told apart from it (95 %, paired by seed)"
+    return f"{said}. Best single modality: {best_single.removesuffix(' alone')}, {score(means[best_single])}."
+
+
+def _gain(scores: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Scores of which more is better: errors and losses with their sign turned."""
+    from workbench.figures.captions import is_lower_better
+
+    return -scores if is_lower_better(metric) else scores
 
 
 def one_of_each(results: Results, *, split: str = "valid") -> list[str]:
     """The strategy of each family with the best mean headline score; chosen on valid."""
-    scores = results.scores(split, metrics=[results.headline]).groupby("variant")["value"].mean()
+    scores = results.scores(split, metrics=[results.headline]).pivot(index="seed", columns="variant", values="value")
+    scores = _gain(scores, results.headline).mean()
     families = {name: methods.method(name).family for name in scores.index if name in methods.METHODS}
     return [
         max((name for name in families if families[name] == family), key=scores.get) for family in methods.FAMILIES if family in families.values()
     ]
 
 
-def configured(
-    data: Data, method: str, settings: Mapping[str, Mapping[str, Any]], *, seeds: int | Sequence[int] = 3, plan: Mapping[str, Any] | None = None,
-    runs: str | Path = "runs",
-) -> Results:  # fmt: skip
-    """One method with several settings, by the name that each has in tables; the tour's budget."""
-    variants = {name: {"method": method, "config": config, "balance": "none", "has_preset": False} for name, config in settings.items()}
-    return compare(data, variants, seeds=seeds, plan={**BUDGET, **(plan or {})}, runs=runs)
-
-
 def prior_graphs(data: Data) -> dict[str, dict[str, Any]]:
-    """Settings of `graph.modalities` by what is believed about the modalities: every pair of them, one pair alone, no pair, or what is similar."""
+    """Variants of `graph.modalities` by what is believed about the modalities: every pair of them, one pair alone, no pair, or what is similar."""
     names = any_draw(data).modalities
     pairs = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
     given = {f"{a} and {b} only": [(a, b)] for a, b in pairs}
     beliefs = {"all pairs": pairs, **given, "no pair": []}
-    settings = {name: {"neighbours": "given", "edges": edges} for name, edges in beliefs.items()}
-    return {"by similarity": {"neighbours": "similarity"}, **settings}
+    settings = {"by similarity": {"neighbours": "similarity"}} | {name: {"neighbours": "given", "edges": edges} for name, edges in beliefs.items()}
+    return {name: {"method": "graph.modalities", "config": config} for name, config in settings.items()}
 
 
-def alignment(
-    names: Sequence[str], aligned: Data, unaligned: Data, *, seeds: int | Sequence[int] = 3, plan: Mapping[str, Any] | None = None,
-    runs: str | Path = "runs",
-) -> pd.DataFrame:  # fmt: skip
+def alignment(names: Sequence[str], aligned: Data, unaligned: Data, **settings: Any) -> pd.DataFrame:
     """Headline score on test of each strategy on the same samples, aligned and not: variant, metric (`aligned`, `unaligned`), seed, value."""
     parts = []
     for kind, data in (("aligned", aligned), ("unaligned", unaligned)):
-        variants = {name: {"method": name, "balance": "none", "has_preset": False} for name in names}
-        results = compare(data, variants, seeds=seeds, plan={**BUDGET, **(plan or {})}, runs=runs)
+        results = trained(data, {name: {"method": name} for name in names}, **settings)
         parts.append(results.scores(metrics=[results.headline]).assign(metric=kind))
     return pd.concat(parts, ignore_index=True)
 

@@ -97,7 +97,7 @@ def prepare_text(data: Dataset, *, text: str, text_model: str = PACKAGED) -> Dat
     """
     if text == "embedding" or "text" not in data.modalities:
         return data
-    if any(split.texts is None for split in data.splits.values()):
+    if not data.has_sentences:
         raise ConfigError(f"{data.name} has no sentences, so text={text} has nothing to read", do="use text=embedding")
     tokenizer = load_tokenizer(text_model)
     tokens = {name: as_missing(tokenise(tokenizer, split.texts), split.columns["text"]) for name, split in data.splits.items()}

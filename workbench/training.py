@@ -213,13 +213,13 @@ def train_epoch(
                 output = model(batch)
             prediction = output.prediction.float() if plan.precision == "bf16" else output.prediction
             task_loss = task.loss(prediction, batch.target)
-            model.balance.before_backward(task_loss, model, share=share)
             terms = model.terms(output, batch)
-            loss = task_loss if not terms else task_loss + sum(terms.values())
             for term, value in terms.items():
                 auxiliary.setdefault(term, []).append(value.detach())
             extra = model.balance.loss(output, batch)
-            loss = loss if extra is None else loss + extra
+            added = [*terms.values()] if extra is None else [*terms.values(), extra]
+            model.balance.before_backward(task_loss, model, share=share, has_terms=bool(added))
+            loss = task_loss + sum(added) if added else task_loss
             (loss if share == 1 else loss * share).backward()
             losses.append(task_loss.detach())
             predictions.append(prediction.detach())

@@ -13,6 +13,7 @@ from workbench.balance import b_fusion
 from workbench.errors import ConfigError
 from workbench.model import FusionModel
 from workbench.tasks import make_task
+from workbench.training import learners
 
 _path = Path(__file__).parents[1] / "reference" / "awf.py"
 _spec = importlib.util.spec_from_file_location("reference_awf", _path)
@@ -64,7 +65,7 @@ def one_step(model, toy):
     batch = toy["train"].batch(torch.arange(32))
     task = make_task(toy.spec.task, loss="l1")
     loss = task.loss(model(batch).prediction, batch.target)
-    model.balance.before_backward(loss, model, share=1.0)
+    model.balance.before_backward(loss, model, share=1.0, has_terms=False)
     loss.backward()
     return {name: layer.weight.grad.numpy().copy() for name, layer in model.projections.items()}
 
@@ -78,6 +79,35 @@ def test_first_order_step_is_equation_10(toy, normalize):
     expected = [1 - 0.05 * np.sign(value - target) * value / 1.0 for value, target in zip(g, targets, strict=True)]
     model.balance.after_backward(model)
     assert model.balance.weight.tolist() == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("method", ["misa", "mmim", "constraint.cmd", "generative.cvae"])
+def test_first_order_sees_the_task_gradient_alone(toy, method):
+    """What a method adds to the loss does not enter g; the gradients that the optimizer gets do not change."""
+    model = methods.build(method, {"hidden_size": 8, "post_size": 5}, toy.spec, seed=1).double()
+    rule = balance.build("b_fusion", model.modalities, {"normalize": False, "min_weight": None}).double()
+    model.balance = rule
+    task = make_task(toy.spec.task)
+    for module in learners(model):
+        module.begin(toy["train"], task)
+    torch.manual_seed(0)
+    gradients = dict.fromkeys(model.modalities, 0.0)
+    for part in (torch.arange(12), torch.arange(12, 48)):
+        batch = toy["train"].batch(part)
+        output = model(batch)
+        loss = task.loss(output.prediction, batch.target)
+        share = len(part) / 48
+        alone = torch.autograd.grad(loss, [layer.weight for layer in model.projections.values()], retain_graph=True)
+        gradients = {name: gradients[name] + share * value for name, value in zip(gradients, alone, strict=True)}
+        terms = model.terms(output, batch)
+        rule.before_backward(loss, model, share=share, has_terms=bool(terms))
+        (share * (loss + sum(terms.values()))).backward()
+    g = torch.stack([value.abs().mean() for value in gradients.values()])
+    mixed = torch.stack([layer.weight.grad.abs().mean() for layer in model.projections.values()])
+    assert not torch.allclose(g / g.mean(), mixed / mixed.mean(), rtol=0.01)
+    expected = 1 - rule.config.rate * b_fusion.first_order_gradient(g, torch.ones(3).double())
+    rule.after_backward(model)
+    torch.testing.assert_close(rule.weights(), expected, rtol=0, atol=1e-12)
 
 
 def test_exact_equals_first_order_where_the_rest_does_not_react(toy):
@@ -119,7 +149,7 @@ def test_exact_gradient_equals_finite_differences(toy, method):
         expected.append((values[0] - values[1]) / 2e-6)
     model.zero_grad()
     loss = task.loss(model(batch).prediction, batch.target)
-    model.balance.before_backward(loss, model, share=1.0)
+    model.balance.before_backward(loss, model, share=1.0, has_terms=False)
     loss.backward()
     model.balance.after_backward(model)
     moved = (1 - model.balance.weight).tolist()

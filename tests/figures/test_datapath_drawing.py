@@ -49,6 +49,9 @@ def test_the_caption_tells_where_modalities_first_meet_and_counts_parameters():
     figure = data_path(NODES, EDGES, title="mine")
     assert alt_of(figure) == "mine: 3 modalities enter (text, audio, vision); text and audio first meet in “gate”."
     assert "100 parameters before modalities meet, 1,230 after." in caption_of(figure)
+    assert "training only" not in caption_of(figure)
+    assert "1,230 after. 1 more parameter is used in training only." in caption_of(data_path(NODES, EDGES, 1, title="mine"))
+    assert "1,230 after. 2,500 more parameters are used in training only." in caption_of(data_path(NODES, EDGES, 2500, title="mine"))
     assert reached_by(NODES, PAIRS)[5] == {"text", "audio", "vision"}
 
 

@@ -31,7 +31,7 @@ def test_the_table_has_family_score_and_costs_and_marks_ties() -> None:
     frame = strategies_table(FRAME, metric="accuracy").frame
     assert frame.loc["cross"].tolist() == ["attention", ".905 ± .013 =", "90,000", "4.6", "120.0"]
     assert frame.loc["raw"].tolist() == ["encoder_decoder", ".800 ± .008", "500", "0.12", "2.0"]
-    assert frame.columns.tolist() == ["family", "accuracy ↑ (n = 4)", "parameters", "s/epoch", "peak memory [MB]"]
+    assert frame.columns.tolist() == ["family", "accuracy ↑ (n = 4)", "parameters", "s/epoch", "memory of a training step [MB]"]
 
 
 def test_the_table_as_a_page_and_as_numbers() -> None:
@@ -72,7 +72,9 @@ def test_scatter_tells_whether_cost_and_score_go_together() -> None:
 def test_scatter_of_bytes_is_in_megabytes() -> None:
     figure = score_against_cost(FRAME, cost="memory")
     assert sorted(float(trace.x[0]) for trace in figure.data) == [2.0, 10.0, 120.0]
-    assert figure.layout.xaxis.title.text == "peak memory [MB] (log scale)"
+    assert figure.layout.xaxis.title.text == "memory of a training step [MB] (log scale)"
+    assert "weights, gradients and Adam's two moments, counted." in caption_of(figure)
+    assert "moments" not in caption_of(score_against_cost(FRAME))
     with pytest.raises(DataError, match="rows whose parameters are above zero"):
         score_against_cost(FRAME.assign(parameters=0))
 
@@ -103,7 +105,8 @@ def test_growth_of_memory_is_in_megabytes_and_says_what_cannot_be_built() -> Non
     figure = cost_curves(frame, axis="modalities")
     assert list(figure.data[0].y) == [20, 40, 80]
     assert "tensor cannot be built with 8 modalities (too many blocks)." in caption_of(figure)
-    assert "Peak memory from 2 to 4 modalities: tensor 4.0 times" in caption_of(figure)
+    assert "Memory of a training step from 2 to 4 modalities: tensor 4.0 times" in caption_of(figure)
+    assert "weights, gradients and Adam's two moments, counted." in caption_of(figure)
 
 
 def test_one_of_several_axes_must_be_named() -> None:
@@ -129,13 +132,36 @@ def disturbed(**slopes: float) -> pd.DataFrame:
 def test_robustness_tells_the_largest_and_the_smallest_worst_loss() -> None:
     figure = robustness_curves(disturbed(weak=2.0, strong=0.5), kind="missing")
     caption = caption_of(figure)
-    assert caption.startswith("weak, text disturbed: -.400 (95 % -.400 to -.400, n = 3) at missing 1: the largest change of accuracy.")
+    assert caption.startswith("weak, text disturbed: -.400 (95 % -.400 to -.400, n = 3) at missing 1: the largest loss of accuracy.")
     assert "Least hurt by its worst modality is strong, text disturbed: -.100" in caption
     line = next(trace for trace in figure.data if trace.name == "text")
     assert list(line.x) == [0, 0.5, 1] and list(line.y) == pytest.approx([0.91, 0.71, 0.51])
     assert line.line.color == "#0072B2"
     assert figure.layout.xaxis.title.text == "share of samples without it"
     assert "rate %{x}" in line.hovertemplate
+
+
+def test_noise_says_its_unit_and_each_modality_its_own_amount() -> None:
+    """Text, whose tokens are all unknown at 1, loses .2 there; audio goes on to 4 and loses .4 by then."""
+    frame = disturbed(a=1.0).query("disturbance == 'noise'")
+    more = frame[(frame["modality"] == "audio") & (frame["amount"] == 1)]
+    frame = pd.concat([frame, more.assign(amount=4.0, value=more["value"] - 0.3)])
+    figure = robustness_curves(frame)
+    assert figure.layout.xaxis.title.text == "noise (sd of a feature; tokens: share unknown)"
+    assert "standard deviations of a feature; of tokens the share that becomes unknown." in caption_of(figure)
+    assert alt_of(figure).startswith("a, audio disturbed: -.400") and "at noise 4: the largest loss" in alt_of(figure)
+    weaker = robustness_curves(frame.assign(value=frame["value"].where(frame["amount"] < 4, 0.85)))
+    assert "a, text disturbed: -.200 (95 % -.200 to -.200, n = 3) at noise 1: the largest loss" in alt_of(weaker)
+
+
+def test_robustness_of_an_error_that_rises_and_of_a_score_that_does_not_fall() -> None:
+    rising = disturbed(a=-1.0).query("disturbance == 'missing'")
+    said = alt_of(robustness_curves(rising.assign(metric="mae")))
+    assert said == "a, text disturbed: +.200 (95 % +.200 to +.200, n = 3) at missing 1: the largest rise of mae (lower is better)."
+    said = caption_of(robustness_curves(rising))
+    nearest = "nearest to it is a, audio disturbed: +.100 (95 % +.100 to +.100, n = 3) at missing 1."
+    assert said.startswith(f"Nothing is lost: no disturbance makes accuracy worse on average; {nearest}")
+    assert "the largest" not in said
 
 
 def test_robustness_takes_one_kind_and_one_rate() -> None:

@@ -19,6 +19,7 @@ from workbench.fusion.constraint import (
     difference_loss,
     info_nce,
     total_correlation_loss,
+    unit,
 )
 from workbench.fusion.context import Context
 from workbench.taps import record
@@ -61,6 +62,13 @@ def test_central_moments_by_hand():
     assert float(central_moment_discrepancy(a, b)) == pytest.approx(0.25 + 0.25 + 0 + 0.0625 + 0, abs=1e-12)
     assert float(central_moment_discrepancy(a, a)) == 0
     assert float(bounded_discrepancy(a, b)) == pytest.approx(float(central_moment_discrepancy(a.sigmoid(), b.sigmoid())), abs=1e-12)
+
+
+def test_rows_of_length_one_and_a_row_of_zeros():
+    rows = torch.tensor([[3.0, -4.0], [0.0, 0.0]], dtype=torch.float64, requires_grad=True)
+    torch.testing.assert_close(unit(rows).detach(), torch.tensor([[0.6, -0.8], [0.0, 0.0]], dtype=torch.float64), atol=1e-12, rtol=0)
+    unit(rows).sum().backward()
+    assert bool(rows.grad.isfinite().all())
 
 
 def test_difference_meets_the_transcription():

@@ -9,9 +9,10 @@ import torch
 from torch import nn
 
 from workbench.data.batch import Modality, ModalitySpec
+from workbench.errors import ConfigError
 from workbench.fusion.context import Context
 from workbench.fusion.encoder_decoder import DecisionFusion, HierarchicalFusion, Merge
-from workbench.fusion.raw import JointLSTM, JointMLP, RawFusion, common_steps
+from workbench.fusion.raw import JointLSTM, JointMLP, RawFusion
 from workbench.fusion.reconstruction import Reconstructed
 from workbench.taps import record
 
@@ -59,6 +60,16 @@ def test_merges_meet_the_transcription(kind):
         np.testing.assert_allclose(merged[n].detach().numpy(), reference.merge(row(z, n), kind, there(n), factors), atol=1e-10)
     assert bool((merged[3] == 0).all())
     assert merge.size == merged.shape[1] == {"add": 3, "multiply": 3, "concatenate": 9, "cross": 3 * 4}[kind]
+
+
+def test_a_cross_product_that_is_too_wide_says_what_would_do():
+    # 3 x 147^2 = 64,827 fit into 2^16 = 65,536; 3 x 148^2 = 65,712 do not.
+    assert Merge(NAMES, 1, "cross", cross_size=147).size == 64_827
+    with pytest.raises(ConfigError, match=r"3 x 148 x 148 = 65,712 numbers[\s\S]*at most 65,536[\s\S]*cross_size=147 or smaller"):
+        Merge(NAMES, 1, "cross", cross_size=148)
+    with pytest.raises(ConfigError, match=r"3 modalities would have 3 x 256 x 256"):
+        HierarchicalFusion(NAMES, 8192, levels=2, kind="cross", cross_size=256)
+    assert Merge(NAMES, 3, "add", cross_size=256).size == 3
 
 
 @pytest.mark.parametrize("kind", ["add", "multiply"])
@@ -156,15 +167,6 @@ def sequences(size=2):
     masks["audio"][0, 4] = False  # a missing step keeps its place
     z = {name: torch.randn(*mask.shape, size, dtype=torch.float64) * mask[:, :, None] for name, mask in masks.items()}
     return z, Context(masks, {}, torch.arange(4))
-
-
-def test_steps_are_those_of_the_reference_or_of_the_first_modality_that_is_there():
-    masks = sequences()[1].masks
-    assert common_steps(masks, "text").sum(1).tolist() == [4, 1, 6, 3]
-    assert common_steps(masks, "audio").sum(1).tolist() == [9, 5, 6, 3]
-    nobody = {name: torch.zeros(2, 3, dtype=torch.bool) for name in NAMES}
-    assert common_steps(nobody, "text").sum().item() == 0
-    assert common_steps(nobody, "text").shape[1] == 1
 
 
 def test_raw_fusion_meets_the_transcription_on_unaligned_steps():

@@ -72,6 +72,18 @@ def test_similarity_is_each_samples_own_cosine():
     assert float(np.abs(seen.sel(modality="face")).max()) == 0
 
 
+def test_similarities_are_gathered_only_where_they_are_recorded(monkeypatch):
+    fusion = operator()
+    z, context, _ = given()
+    calls, forward = [], fusion.similarity.forward
+    monkeypatch.setattr(fusion.similarity, "forward", lambda value: calls.append(value.shape) or forward(value))
+    plain = fusion(z, z, context)[1]["contrast"]
+    assert calls == []
+    with record(fusion, "similarity"):
+        torch.testing.assert_close(fusion(z, z, context)[1]["contrast"], plain, atol=0, rtol=0)
+    assert calls == [(6, 3)]
+
+
 def test_contrast_of_known_scores():
     """Equal scores: log of how many there are; a sample alone has nothing to be told from."""
     assert contrastive_loss(torch.zeros(5, 5), torch.ones(5, dtype=torch.bool)).item() == pytest.approx(math.log(5))

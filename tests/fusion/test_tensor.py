@@ -74,6 +74,13 @@ def test_parameters_grow_as_the_papers_say(modalities):
     assert sum(p.numel() for p in LowRankFusion(sizes, 5, rank=3).parameters()) == 5 * 3 * total + 3 + 5
 
 
+def test_low_rank_factors_start_as_matrices_by_xaviers_rule():
+    torch.manual_seed(0)
+    fusion = LowRankFusion({"text": 199, "audio": 49}, 100, rank=6)
+    for name, width in (("text", 200), ("audio", 50)):
+        assert float(fusion.factors[name].detach().std()) == pytest.approx((2 / (width + 100)) ** 0.5, rel=0.02)
+
+
 def test_low_rank_factors_are_registered_and_trained():
     sizes = SIZES[3]
     z = numbers(sizes, n=16)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from workbench import balance, methods
-from workbench.data.batch import Batch, Column, Modality, ModalitySpec
+from workbench.data.batch import Batch, Column, Modality, ModalitySpec, TaskSpec
 from workbench.data.views import View, apply
 from workbench.errors import ConfigError, DataError
 from workbench.fitting import fit
@@ -318,11 +318,22 @@ def test_every_rule_works_on_it(toy_maker, name, update):
 
 @pytest.mark.parametrize("name", METHODS)
 def test_trainings_repeat_and_resume(toy, name, tmp_path):
-    def losses(folder, **plan):
-        run = fit(name, toy, config={**SMALL, "dropout": 0.1}, plan={"epochs": 3, "batch_size": 48, "probe_every": 0, **plan}, runs=tmp_path / folder)
+    """Broken off after the second of four epochs and resumed: bitwise the unbroken training, memories and rule included."""
+    settings = {"config": {**SMALL, "dropout": 0.1}, "plan": {"epochs": 4, "batch_size": 48, "probe_every": 0}, "balance": "b_fusion"}
+
+    def stop(epoch):
+        if epoch.number == 2:
+            raise KeyboardInterrupt
+
+    def losses(run):
         return run.trace["history"]["score"].sel(metric="loss").values.tolist()
 
-    assert losses("once") == losses("twice")
+    unbroken = fit(name, toy, runs=tmp_path / "unbroken", **settings)
+    with pytest.raises(KeyboardInterrupt):
+        fit(name, toy, runs=tmp_path / "broken", on_epoch=stop, checkpoint_seconds=0, **settings)
+    resumed = fit(name, toy, runs=tmp_path / "broken", resume=True, **settings)
+    assert losses(resumed) == losses(unbroken)
+    assert resumed.metrics["test"] == unbroken.metrics["test"]
 
 
 def test_unknown_method_and_settings_name_the_near_ones(toy):
@@ -332,6 +343,19 @@ def test_unknown_method_and_settings_name_the_near_ones(toy):
         methods.build("lf_dnn", {"hiden_size": 3}, toy.spec)
     with pytest.raises(ConfigError, match="dropout=2"):
         methods.build("lf_dnn", {"dropout": 2}, toy.spec)
+
+
+@pytest.mark.parametrize("name", ["values", "a.b", "", "forward", "half"])
+def test_a_modality_that_pytorch_cannot_name_is_refused(toy, name):
+    spec = replace(toy.spec, modalities={name: toy.spec.modalities["audio"], "text": toy.spec.modalities["text"]})
+    with pytest.raises(ConfigError, match=r'cannot be called "\S+": PyTorch|a modality has no name'):
+        methods.build("lf_dnn", {}, spec)
+
+
+@pytest.mark.parametrize("kind", ["multiclass", "multilabel"])
+def test_a_task_of_one_class_is_refused(toy, kind):
+    with pytest.raises(ConfigError, match="the task has 1 class: only"):
+        methods.build("lf_dnn", {}, replace(toy.spec, task=TaskSpec(kind, classes=("only",))))
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -99,6 +99,16 @@ def test_words_are_moved_and_not_replaced(toy):
     assert model(without).fused.abs().max() == 0
 
 
+@pytest.mark.parametrize("dataset", ["mosi_mmsa", "mosei_mmsa", "sims"])
+def test_presets_fine_tune_a_pretrained_text_at_the_rates_that_are_for_it(toy, dataset):
+    preset = methods.preset_for("mag_bert", dataset)
+    config = methods.checked(methods.method("mag_bert").Config, preset.config, owner="mag_bert")
+    assert config.text == "fine_tuned"
+    assert config.text_model == ("bert-base-chinese" if dataset == "sims" else "minilm")
+    assert preset.plan["text_learning_rate"] <= 5e-5
+    assert methods.build("mag_bert", {**preset.config, "text": "embedding"}, toy.spec).fusion.centre == "text"
+
+
 # Split around a pretrained model
 
 

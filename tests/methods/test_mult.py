@@ -113,6 +113,26 @@ def test_settings_of_a_modality_that_is_not_there(toy, setting):
         methods.build("mult", setting, toy.spec)
 
 
+@pytest.mark.parametrize(
+    ("setting", "what"),
+    [
+        ({"kernel_sizes": {"text": 0}}, r"kernel_sizes\.text=0 will not do"),
+        ({"kernel_sizes": {"text": -3}}, r"kernel_sizes\.text=-3 will not do"),
+        ({"kernel_sizes": {"text": 1024}}, r"kernel_sizes\.text=1024 will not do"),
+        ({"kernel_sizes": {"text": 2.5}}, r"kernel_sizes\.text=2\.5 will not do"),
+        ({"attention_dropouts": {"audio": 1.0}}, r"attention_dropouts\.audio=1\.0 will not do"),
+        ({"attention_dropouts": {"audio": -0.1}}, r"attention_dropouts\.audio=-0\.1 will not do"),
+        ({"input_dropouts": {"text": 2}}, r"input_dropouts\.text=2 will not do"),
+        ({"input_dropouts": {"text": float("nan")}}, r"input_dropouts\.text=nan will not do"),
+    ],
+)
+def test_settings_of_single_modalities_have_bounds(toy, setting, what):
+    with pytest.raises(ConfigError, match=rf"method mult: {what}[\s\S]*expected  {next(iter(setting))} \("):
+        methods.build("mult", setting, toy.spec)
+    longest = methods.build("mult", {**SMALL, "kernel_sizes": {"text": 1023}, "input_dropouts": {"text": 0}}, toy.spec)
+    assert longest.projections["text"].convolution.kernel_size == (1023,)
+
+
 def test_one_modality_and_heads_that_do_not_divide(toy):
     with pytest.raises(ConfigError, match="mult needs two modalities"):
         methods.build("mult", {}, toy.select("text").spec)

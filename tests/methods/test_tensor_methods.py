@@ -1,6 +1,7 @@
 """TFN and LMF, whole models, against their naive transcriptions; sizes by the papers' formulas."""
 
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -84,10 +85,25 @@ def test_parameter_counts(toy):
 def test_tfn_with_too_wide_a_tensor_is_refused_before_it_is_built(mixed_maker):
     spec = mixed_maker({"text": "tokens", "image": "image", "sound": "sequence", "vitals": "vector"}).spec
     with pytest.raises(ConfigError, match=r"1,185,921 entries(.|\n)*tensor_size=21 or smaller"):
-        methods.build("tfn", {}, spec)
+        methods.build("tfn", {"tensor_size": 32}, spec)
     with pytest.raises(ConfigError, match="tensor_size=21"):
         methods.build("constraint.tensor", {}, spec)
     assert methods.build("tfn", {"tensor_size": 8}, spec).fusion.linear.in_features == 9**4
+
+
+def test_tfn_takes_the_width_that_fits_where_none_is_given(mixed_maker, toy):
+    kinds = {"text": "tokens", "image": "image", "sound": "sequence", "vitals": "vector", "pulse": "sequence"}
+    spec = mixed_maker(kinds).spec
+    four = replace(spec, modalities={name: spec.modalities[name] for name in list(kinds)[:4]})
+    # 22^4 = 234,256 and 12^5 = 248,832 fit into 2^18 = 262,144; 23^4 and 13^5 do not.
+    assert methods.build("tfn", {}, four).fusion.linear.in_features == 22**4
+    assert methods.build("tfn", {}, spec).fusion.linear.in_features == 12**5
+    assert methods.build("tfn", {"hidden_size": 8}, four).fusion.linear.in_features == 9**4
+    assert methods.build("tfn", {}, toy.spec).fusion.linear.in_features == 33**3
+    assert methods.build("tfn", {}, toy.select("text", "audio").spec).fusion.linear.in_features == 33**2
+    many = replace(spec, modalities={f"sound {i}": spec.modalities["sound"] for i in range(19)})
+    with pytest.raises(ConfigError, match=r"19 modalities would have 2 x 2[\s\S]*do        lmf"):
+        methods.build("tfn", {}, many)
 
 
 @pytest.mark.parametrize("name", ["tfn", "lmf", "ef_lstm", *(f"{f}.{s}" for f in ("encoder_decoder", "constraint") for s in methods.FAMILIES[f])])

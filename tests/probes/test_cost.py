@@ -6,7 +6,7 @@ from torch import nn
 
 from workbench import methods
 from workbench.model import FusionModel
-from workbench.probes.cost import cost_curves, costs, kept_bytes, made
+from workbench.probes.cost import cost_curves, costs, kept_bytes, made, step_bytes
 
 
 class Mean(nn.Module):
@@ -32,10 +32,25 @@ def test_kept_bytes_counted_by_hand():
 
 
 def test_made_data_has_the_lengths_that_were_asked_for():
-    data = made({"a": (3, 20), "b": (2, 8)}, samples=50, shortest=0.25)
-    assert {name: (spec.size, spec.length) for name, spec in data.spec.modalities.items()} == {"a": (3, 20), "b": (2, 8)}
+    shapes = {"a": (3, 20), "b": (2, 8)}
+    data = made(shapes, samples=50, lengths=lambda random, n: {"a": random.integers(5, 21, n), "b": [n // 10] * n})
+    assert {name: (spec.size, spec.length) for name, spec in data.spec.modalities.items()} == shapes
     lengths = data["train"].columns["a"].lengths
     assert (int(lengths.min()) >= 5, int(lengths.max()) <= 20, len(lengths.unique()) > 5) == (True, True, True)
+    assert set(data["train"].columns["b"].lengths.tolist()) == {5}
+    assert {int(column.lengths.min()) for column in made(shapes, samples=4)["valid"].columns.values()} == {20, 8}
+
+
+def test_memory_of_a_step_is_kept_bytes_weights_gradients_and_two_moments():
+    data = made({"a": (6, 4), "b": (6, 4)}, samples=10)
+    model = FusionModel({"a": Mean(), "b": Mean()}, {"a": nn.Linear(6, 3), "b": nn.Linear(6, 3)}, Sum(), nn.Linear(3, 1))
+    # As in kept bytes; and two layers of 6 x 3 + 3 numbers, a head of 3 + 1, four times each.
+    assert step_bytes(model, data, torch.arange(10)) == 4 * (2 * 60 + 30 + 10) + 4 * 4 * (2 * 21 + 4)
+    model.head.requires_grad_(False)
+    # A frozen head is not trained: weights alone.
+    assert step_bytes(model, data, torch.arange(10)) == kept_bytes(model, data, torch.arange(10)) + 4 * 4 * 2 * 21 + 4 * 4
+    table = costs(["lf_dnn"], data, config={"hidden_size": 8}, rounds=1).set_index("quantity")["value"]
+    assert table["memory"] > 16 * table["parameters"]
 
 
 def test_costs_leave_out_settings_that_a_method_does_not_have_and_say_what_cannot_be_built():

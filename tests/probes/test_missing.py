@@ -101,6 +101,14 @@ def test_tokens_become_unknown_at_the_rate(mixed_maker):
     assert bool((much == UNKNOWN)[little == UNKNOWN].all())  # of a higher rate the lower one's are a part
 
 
+def test_more_tokens_than_all_cannot_become_unknown(mixed_maker):
+    data = mixed_maker({"words": "tokens", "sound": "sequence"})
+    model = methods.build("lf_dnn", {"hidden_size": 4, "post_size": 4}, data.spec)
+    table = robustness(model, data, rates=(0.0,), noise=(0.0, 0.5, 1.0, 2.0, 4.0)).query("disturbance == 'noise'")
+    found = table.groupby("modality")["amount"].apply(list).to_dict()
+    assert found == {"words": [0.0, 0.5, 1.0], "sound": [0.0, 0.5, 1.0, 2.0, 4.0]}
+
+
 @pytest.mark.parametrize(
     ("ask", "message"),
     [

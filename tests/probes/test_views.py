@@ -1,5 +1,6 @@
 """Every tap of a model is recorded for some samples, and words and seconds stand on its axes."""
 
+from dataclasses import replace
 from importlib.util import find_spec
 
 import numpy as np
@@ -68,6 +69,30 @@ def test_tokens_of_all_modalities_are_named_in_a_row(opinions):
     assert view["values"].shape[1:] == (sum(lengths), sum(lengths))
     assert words[0].startswith("text: ") and words[lengths[0]] == "audio: 0.0 s" and words[lengths[0] + 1] == "audio: 0.1 s"  # .05 s, rounded up
     np.testing.assert_allclose(view["values"].sum("token_attended"), 1, atol=1e-5)
+
+
+def test_an_added_token_has_a_name_and_padding_goes(opinions):
+    model = methods.build("attention.transformer", {**SMALL, "readout": "cls", "layers": 2}, opinions.spec, seed=1)
+    count = sum(int(opinions["valid"].columns[name].lengths[5]) for name in opinions.modalities)
+    for view in views(record_views(model, opinions, [3, 5]), sample=1):
+        assert view["values"].shape[1:] == (count + 1, count + 1)
+        for axis in ("token", "token_attended"):
+            words = view["steps"][axis]["words"]
+            assert len(words) == count + 1 and words[-1] == "added token" and words[-2].startswith("vision: ")
+        np.testing.assert_allclose(view["values"].sum("token_attended"), 1, atol=1e-5)
+        draw_view(view)
+
+
+def test_a_modality_that_a_sample_lacks_has_no_step():
+    data = load("opinions/starved", samples=40, valid=20, test=20, drop={"audio": 0.5})
+    column = data["valid"].columns["audio"]
+    away = next(row for row in range(20) if not column.present[column.offsets[row] : column.offsets[row + 1]].any())
+    view = views(seen_of("attention.transformer", data, [away]))[0]
+    names = [word.partition(":")[0] for word in view["steps"]["token"]["words"]]
+    assert set(names) == {"text", "vision"}
+    assert len(names) == sum(int(data["valid"].columns[name].lengths[away]) for name in ("text", "vision"))
+    titles = [view["title"] for view in views(seen_of("attention.cross", data, [away]))]
+    assert titles and not any("audio" in title for title in titles), "nothing to be looked at, and nobody who looks"
 
 
 def test_kinds_go_by_the_axes():
@@ -158,5 +183,19 @@ def test_wrong_rows_and_samples_are_errors(toy):
     model = methods.build("awf", SMALL, toy.spec)
     with pytest.raises(ConfigError, match="asked for no row"):
         record_views(model, toy, [])
+    count = len(toy["valid"])
+    for rows in ([0, count], [-1]):
+        with pytest.raises(ConfigError, match=f"no row {rows[-1]} in valid: it has {count} samples"):
+            record_views(model, toy, rows)
+    with pytest.raises(ConfigError, match=f"no row {count} in valid"):
+        record_views(model, toy, sample=count)
     with pytest.raises(ConfigError, match="no sample 3 among those recorded"):
         views(record_views(model, toy, [0, 1]), sample=3)
+
+
+def test_without_rows_the_sample_comes_first_then_others(toy):
+    model = methods.build("awf", SMALL, toy.spec)
+    valid = toy["valid"]
+    assert record_views(model, toy, sample=2)["sample"].values.tolist() == [valid.ids[i] for i in (2, 0, 1, *range(3, 24))][: len(valid)]
+    few = replace(toy, splits={**toy.splits, "valid": valid.take([0, 1, 2])})
+    assert record_views(model, few, sample=1)["sample"].values.tolist() == [valid.ids[i] for i in (1, 0, 2)]

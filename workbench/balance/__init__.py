@@ -33,8 +33,15 @@ class Balancer(nn.Module):
         """A term added to the loss, or None."""
         return None
 
-    def before_backward(self, task_loss: Tensor, model: "FusionModel", *, share: float) -> None:
-        """Looks at the task loss of a batch before its graph is used; `share` is the batch's part of the optimizer step."""
+    def before_backward(self, task_loss: Tensor, model: "FusionModel", *, share: float, has_terms: bool) -> None:
+        """Looks at the task loss of a batch before its graph is used.
+
+        Args:
+            task_loss: without auxiliary terms.
+            model: the model.
+            share: the batch's part of the optimizer step.
+            has_terms: auxiliary terms come on top, so that the gradients of the step will not be the task's alone.
+        """
 
     def after_backward(self, model: "FusionModel") -> None:
         """Looks at or changes the complete gradients of an optimizer step."""

@@ -12,14 +12,13 @@ Decides:
   dg_i/dw_i = g_i / w_i, which is exact where the rest of the network does not react to w, and needs no second backward.
 - The two agree exactly wherever what follows the weights is piecewise linear and the loss is L1 (our regression default with ReLU layers): then
   g_i = w_i times a constant between kinks. With a squared error or cross entropy they part once residuals shrink.
+- g is the task loss's alone (Eq. 7), in both updates: where a model adds terms of its own (reconstruction, contrast, ...), first order asks for the
+  task's gradient separately, down to the projections. Without such terms the gradients of the step are the task's.
 - With gradient accumulation `exact` averages L_w's gradient over the parts of a step; `first_order` sees the whole step's gradient.
 - With plain SGD a weight multiplies its modality's rate (Adam divides it out), and the default rate turns the dominant modality off before
-anything is
-  learned: on `opinions` the joint score fell from .79 to .65-.74 with rates from .003 on. So under SGD the defaults are `FOR_SGD`: a tenth of the
-  rate
-  and a floor of .3, with which it neither helped nor hurt there. (A warm-up of 5 to 20 epochs made no difference; SGD itself needed a rate of .1
-  with momentum
-  .9 and a patience of 30.)
+  anything is learned: on `opinions` the joint score fell from .79 to .65-.74 with rates from .003 on. So under SGD the defaults are `FOR_SGD`: a
+  tenth of the rate and a floor of .3, with which it neither helped nor hurt there. (A warm-up of 5 to 20 epochs made no difference; SGD itself
+  needed a rate of .1 with momentum .9 and a patience of 30.)
 - `warmup_epochs` keeps w at 1 for the first epochs.
 """
 
@@ -95,6 +94,7 @@ class BFusion(Balancer):
         self.weight = nn.Parameter(torch.ones(len(self.modalities)))
         self.register_buffer("floor_held", torch.zeros(len(self.modalities)))
         self.register_buffer("_step_gradient", torch.zeros(len(self.modalities)), persistent=False)
+        self._task_gradients: list[Tensor] = []
         self.is_warm = config.warmup_epochs == 0
 
     @property
@@ -115,14 +115,16 @@ class BFusion(Balancer):
     def begin_epoch(self, number: int) -> None:
         self.is_warm = number > self.config.warmup_epochs
 
-    def before_backward(self, task_loss: Tensor, model: "FusionModel", *, share: float) -> None:
-        """Exact: the gradient of L_w by w, through the task gradient (`create_graph`)."""
-        if not (self.is_exact and self.is_warm):
+    def before_backward(self, task_loss: Tensor, model: "FusionModel", *, share: float, has_terms: bool) -> None:
+        """Exact: the gradient of L_w by w, through the task gradient. First order: the task gradient, where other terms would mix with it."""
+        if not self.is_warm or not (self.is_exact or has_terms):
             return
-        matrices = [model.projections[name].weight for name in self.modalities]
-        gradients = torch.autograd.grad(task_loss, matrices, create_graph=True)
-        g = torch.stack([gradient_magnitude(gradient) for gradient in gradients])
-        g = g / g.detach().mean().clamp_min(torch.finfo(g.dtype).tiny) if self.config.normalize else g
+        gradients = torch.autograd.grad(task_loss, self._matrices(model), create_graph=self.is_exact, retain_graph=True)
+        if not self.is_exact:
+            parts = [share * gradient for gradient in gradients]
+            self._task_gradients = [a + b for a, b in zip(self._task_gradients, parts, strict=True)] if self._task_gradients else parts
+            return
+        g = self._magnitudes(gradients)
         # The task loss is still to be used for its own backward: keep its graph.
         self._step_gradient += share * torch.autograd.grad(balance_loss(g), self.weight, retain_graph=True)[0]
 
@@ -136,13 +138,22 @@ class BFusion(Balancer):
             gradient = self._step_gradient.clone()
             self._step_gradient.zero_()
         else:
-            g = torch.stack([gradient_magnitude(model.projections[name].weight.grad) for name in self.modalities])
-            g = g / g.mean().clamp_min(torch.finfo(g.dtype).tiny) if self.config.normalize else g
+            g = self._magnitudes(self._task_gradients or [matrix.grad for matrix in self._matrices(model)])
+            self._task_gradients = []
             gradient = first_order_gradient(g, self.weight)
         self.weight -= self.config.rate * gradient
         if self.config.min_weight is not None:
             self.floor_held += self.weight < self.config.min_weight
             self.weight.clamp_(min=self.config.min_weight)
+
+    def _matrices(self, model: "FusionModel") -> list[Tensor]:
+        """W_i of Eqs. (1)-(3)."""
+        return [model.projections[name].weight for name in self.modalities]
+
+    def _magnitudes(self, gradients: Sequence[Tensor]) -> Float[Tensor, " modality"]:
+        """Eq. (7) of each modality, by their mean where the config says so."""
+        g = torch.stack([gradient_magnitude(gradient) for gradient in gradients])
+        return g / g.detach().mean().clamp_min(torch.finfo(g.dtype).tiny) if self.config.normalize else g
 
     def weights(self) -> Tensor:
         return self.weight.detach()

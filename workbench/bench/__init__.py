@@ -19,9 +19,10 @@ from torch.nn import functional
 from workbench import balance, methods
 from workbench.bench.bare import BareDNN, BareLSTM, BareMulT
 from workbench.bench.stepwise import BareMFN
-from workbench.data.batch import Batch, Column, Dataset, Modality, ModalitySpec, Spec, Split, TaskSpec, batch_rows
+from workbench.data.batch import Batch, Dataset, Modality, Split, batch_rows
 from workbench.errors import unknown
 from workbench.plan import Plan, resolve_device
+from workbench.probes.cost import made
 from workbench.training import training
 
 BOUNDS = {"tracing off": 1.05, "tracing on": 1.15, "first-order B-fusion": 1.15}
@@ -162,13 +163,9 @@ def made_data(samples: int) -> Dataset:
     words of a clip have median 10, mean 12 and that sigma). Audio and vision follow the same share within a tenth, as they last as long.
     """
     shapes = {"text": (300, 50), "audio": (5, 125), "vision": (20, 165)}
-    random = np.random.default_rng(0)
 
-    def split(name: str, n: int) -> Split:
+    def lengths(random: np.random.Generator, n: int) -> dict[str, np.ndarray]:
         share = np.exp(random.normal(np.log(0.2), 0.6, n))
-        steps = {key: np.clip(share * random.uniform(0.9, 1.1, n) * longest, 1, longest).astype(int) for key, (_, longest) in shapes.items()}
-        columns = {key: Column.from_list([random.standard_normal((t, shapes[key][0]), dtype=np.float32) for t in steps[key]]) for key in shapes}
-        return Split(name, columns, torch.from_numpy(random.uniform(-3, 3, n).astype(np.float32)), [f"{name}{i}" for i in range(n)])
+        return {key: np.clip(share * random.uniform(0.9, 1.1, n) * longest, 1, longest).astype(int) for key, (_, longest) in shapes.items()}
 
-    spec = Spec({key: ModalitySpec("sequence", size, longest) for key, (size, longest) in shapes.items()}, TaskSpec("regression"))
-    return Dataset("made", spec, {"train": split("train", samples), "valid": split("valid", max(8, samples // 6))})
+    return made(shapes, samples=samples, valid=max(8, samples // 6), lengths=lengths)

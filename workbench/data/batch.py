@@ -264,6 +264,11 @@ class Dataset:
         """Modality names in the card's order."""
         return tuple(self.spec.modalities)
 
+    @property
+    def has_sentences(self) -> bool:
+        """True where every sample of every split has its sentence as text."""
+        return all(split.texts is not None for split in self.splits.values())
+
     def sealed(self) -> "Dataset":
         """The same data without its test split: asking for it is a `SealedError`."""
         return replace(self, splits={name: split for name, split in self.splits.items() if name != "test"}, is_sealed=True)

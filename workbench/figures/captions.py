@@ -9,6 +9,9 @@ from workbench.statistics import Difference, mean_interval, p_value, say_differe
 
 LOWER_IS_BETTER = ("loss", "mae", "mse", "rmse", "error", "s/epoch", "seconds")
 
+MEMORY = "Memory of a training step: what the backward pass keeps, weights, gradients and Adam's two moments, counted."
+"""What `workbench.probes.cost` counts."""
+
 
 def is_lower_better(metric: str) -> bool:
     """True for losses, errors and times."""

@@ -11,7 +11,7 @@ from workbench.figures.lines import log_ticks
 from workbench.figures.palette import INK, QUIET
 
 AXES = {"modalities": "modalities", "length": "steps"}
-TITLES = {"seconds": "seconds a step", "memory": "peak memory [MB]", "parameters": "parameters"}
+TITLES = {"seconds": "seconds a step", "memory": "memory of a training step [MB]", "parameters": "parameters"}
 DASHES = ("solid", "dash", "dot", "dashdot")
 SYMBOLS = ("circle", "x", "diamond", "cross", "star", "square", "hexagon", "triangle-down")
 HEIGHT = 300
@@ -21,9 +21,9 @@ def cost_curves(frame: pd.DataFrame, *, axis: str | None = None) -> go.Figure:
     """One line a strategy over what grows, a panel a kind of cost, on log axes; every line has its name at its end.
 
     Args:
-        frame: columns variant, x (number of modalities, or of steps), quantity (seconds, memory [bytes], parameters, or any other), value (nan: it
-            cannot be built so large); optional axis (what x is: `modalities`, `length`) and note (why it cannot); several rows of one place are
-            drawn by their median.
+        frame: columns variant, x (number of modalities, or of steps), quantity (seconds, memory [bytes] and parameters as `workbench.probes.cost`
+            has them, or any other), value (nan: it cannot be built so large); optional axis (what x is: `modalities`, `length`) and note (why it
+            cannot); several rows of one place are drawn by their median.
         axis: which axis to draw where the table holds several.
 
     Raises:
@@ -39,9 +39,8 @@ def cost_curves(frame: pd.DataFrame, *, axis: str | None = None) -> go.Figure:
         rows = frame[frame["quantity"] == quantity]
         _draw_panel(figure, rows, variants, place, len(quantities))
     findings = [_grown(frame[frame["quantity"] == quantity], quantity, x_title) for quantity in quantities]
-    return captions.attach(
-        figure, *findings, _stopped(whole, x_title), "Both axes are logarithmic: a straight line is a power, its slope the exponent."
-    )
+    read = "Both axes are logarithmic: a straight line is a power, its slope the exponent."
+    return captions.attach(figure, *findings, _stopped(whole, x_title), read, captions.MEMORY if "memory" in quantities else "")
 
 
 def _only_axis(frame: pd.DataFrame, axis: str | None) -> tuple[pd.DataFrame, str]:

@@ -48,13 +48,14 @@ class Layout:
         return self.tall.get(node, PASSING)
 
 
-def data_path(nodes: pd.DataFrame, edges: pd.DataFrame, *, title: str) -> go.Figure:
+def data_path(nodes: pd.DataFrame, edges: pd.DataFrame, unseen: int = 0, *, title: str) -> go.Figure:
     """The parts of a model from left to right, each with its shape and number of parameters; hue: the only modality that has a part in it.
 
     Args:
         nodes: columns id, name, kind, modality ("" where several come together), shape, parameters; optional calls
             (see `workbench.probes.datapath`).
         edges: columns from, to (ids).
+        unseen: parameters of the model that are used in training only, and so are in no node.
         title: name of the model.
 
     Raises:
@@ -75,7 +76,8 @@ def data_path(nodes: pd.DataFrame, edges: pd.DataFrame, *, title: str) -> go.Fig
     for row in nodes.to_dict("records"):
         _draw_box(figure, place, row, looks.get(row["modality"]), lines[row["id"]])
     read = "Boxes: name, size of its result (samples × ...), parameters. Coloured: one modality only; ink: several together."
-    return captions.attach(figure, *_findings(nodes, pairs, title), read)
+    more = f"{captions.count(unseen, 'more parameter is', 'more parameters are')} used in training only." if unseen else ""
+    return captions.attach(figure, *_findings(nodes, pairs, title), more, read)
 
 
 def laid_out(nodes: list[int], edges: list[tuple[int, int]], tall: Mapping[int, float]) -> Layout:

@@ -15,7 +15,7 @@ from workbench.figures.palette import INK, QUIET
 from workbench.figures.tables import ScoreTable, score_table, unbeaten
 from workbench.statistics import mean_and_spread, mean_interval, p_value, score
 
-COSTS = {"parameters": "parameters", "seconds": "s/epoch", "memory": "peak memory [MB]"}
+COSTS = {"parameters": "parameters", "seconds": "s/epoch", "memory": "memory of a training step [MB]"}
 """Columns of cost, and what they are called."""
 
 MARKS = ("circle", "x", "diamond-open", "star", "cross", "hexagon-open", "square-open", "triangle-down-open")
@@ -54,10 +54,11 @@ class StrategiesTable:
 
 
 def strategies_table(frame: pd.DataFrame, *, metric: str = "score") -> StrategiesTable:
-    """Strategies with score (mean ± sd, interval, bold where none is better, ties marked), parameters, seconds an epoch and peak memory.
+    """Strategies with score (mean ± sd, interval, bold where none is better, ties marked), parameters, seconds an epoch and memory.
 
     Args:
-        frame: a row a run: columns variant, family, seed, value (the score), parameters; optional seconds (an epoch), memory (peak) [bytes].
+        frame: a row a run: columns variant, family, seed, value (the score), parameters; optional seconds (an epoch), memory (of a training step)
+            [bytes].
         metric: what the score is; the arrow in the header follows from its name.
 
     Raises:
@@ -110,7 +111,7 @@ def score_against_cost(frame: pd.DataFrame, *, metric: str = "score", cost: str 
         _draw_points(figure, rows, str(family), marks[str(family)])
     _label_points(figure, table, x_range, y_range)
     read = "Marks: mean over seeds; bar: its 95 % interval; one mark a family."
-    return captions.attach(figure, *_findings(frame, table, metric, cost), read)
+    return captions.attach(figure, *_findings(frame, table, metric, cost), read, captions.MEMORY if cost == "memory" else "")
 
 
 def _points(frame: pd.DataFrame, cost: str) -> pd.DataFrame:
@@ -193,7 +194,7 @@ def _cost(table: pd.DataFrame, variant: str, cost: str) -> str:
 
 
 def _units() -> Mapping[str, str]:
-    return {"parameters": "parameters", "seconds": "s an epoch", "memory": "MB at most"}
+    return {"parameters": "parameters", "seconds": "s an epoch", "memory": "MB a training step"}
 
 
 def _together(table: pd.DataFrame, cost: str) -> str:

@@ -18,8 +18,11 @@ TREATMENTS = {"present": "", "zeros": "-open", "synthesis": "-open-dot"}
 NOTHING = "none"
 """The modality of rows in which nothing is missing."""
 
-WORDS = {"missing": "share of samples without it", "noise": "noise (standard deviations of a feature)"}
+WORDS = {"missing": "share of samples without it", "noise": "noise (sd of a feature; tokens: share unknown)"}
 """Kinds of disturbance, and what their rate is."""
+
+READ = {"noise": "Noise: standard deviations of a feature; of tokens the share that becomes unknown."}
+"""What does not fit on an axis."""
 
 
 def robustness_curves(frame: pd.DataFrame, *, metric: str | None = None, kind: str | None = None) -> go.Figure:
@@ -44,31 +47,34 @@ def robustness_curves(frame: pd.DataFrame, *, metric: str | None = None, kind: s
     chosen = kind or (known[0] if known else "missing")
     frame = frame[frame["kind"] == chosen] if known else frame
     figure = lines_by_modality(frame, y_title=metric, log=False, x="rate", x_title=WORDS.get(chosen, chosen))
-    drops = _drops(frame, is_low=captions.is_lower_better(metric))
+    is_low = captions.is_lower_better(metric)
     seeds = frame["seed"].nunique()
     drawn = "Lines: one seed." if seeds == 1 else f"Lines: median of {seeds} seeds, band: range."
-    return captions.attach(figure, *_findings(drops, frame, metric, chosen), drawn)
+    return captions.attach(figure, *_findings(_drops(frame, is_low=is_low), metric, chosen, is_low=is_low), drawn, READ.get(chosen, ""))
 
 
 def _drops(frame: pd.DataFrame, *, is_low: bool) -> pd.DataFrame:
-    """What each strategy loses by each modality's full disturbance, paired by seed: variant, modality, lost, said."""
+    """What each strategy loses by each modality's strongest disturbance, paired by seed: variant, modality, rate, lost (above 0: worse), change."""
     rows = []
     for (variant, modality), found in frame.groupby(["variant", "modality"], sort=False):
         first, last = found["rate"].min(), found["rate"].max()
         change = difference(found[found["rate"] == last], found[found["rate"] == first])
         if change is not None and first < last:
-            rows.append({"variant": str(variant), "modality": str(modality), "lost": change.mean if is_low else -change.mean, "change": change})
-    return pd.DataFrame(rows, columns=["variant", "modality", "lost", "change"])
+            lost = change.mean if is_low else -change.mean
+            rows.append({"variant": str(variant), "modality": str(modality), "rate": last, "lost": lost, "change": change})
+    return pd.DataFrame(rows, columns=["variant", "modality", "rate", "lost", "change"])
 
 
-def _findings(drops: pd.DataFrame, frame: pd.DataFrame, metric: str, kind: str) -> list[str]:
-    """The largest loss of all; and of each strategy's worst losses the smallest."""
+def _findings(drops: pd.DataFrame, metric: str, kind: str, *, is_low: bool) -> list[str]:
+    """The largest loss of all, where anything is lost; and of each strategy's worst losses the smallest."""
     if not len(drops):
         return [f"One rate of {kind} only: nothing to compare."]
     worst = drops.loc[drops.groupby("variant", sort=False)["lost"].idxmax()]
     high, low = worst.loc[worst["lost"].idxmax()], worst.loc[worst["lost"].idxmin()]
-    last = frame["rate"].max()
-    said = [f"{_lost(high)} at {kind} {last:g}: the largest change of {metric}."]
+    where = f"{_lost(high)} at {kind} {high['rate']:g}"
+    if high["lost"] <= 0:
+        return [f"Nothing is lost: no disturbance makes {metric} worse on average; nearest to it is {where}."]
+    said = [f"{where}: the {f'largest rise of {metric} (lower is better)' if is_low else f'largest loss of {metric}'}."]
     if high["variant"] != low["variant"]:
         said.append(f"Least hurt by its worst modality is {_lost(low)}.")
     return said

@@ -24,6 +24,11 @@ TINY = 1e-12
 """Added to squared lengths and variances that are divided by: far below any real one, and zero stays zero."""
 
 
+def unit(rows: Float[Tensor, "batch feature"]) -> Float[Tensor, "batch feature"]:
+    """Rows of length one; a row of zeros stays, with a finite derivative."""
+    return rows * (rows.square().sum(1, keepdim=True) + TINY).rsqrt()
+
+
 def central_moment_discrepancy(a: Float[Tensor, "batch feature"], b: Float[Tensor, "others feature"], *, moments: int = 5) -> Float[Tensor, ""]:
     """How far apart two bounded distributions are: the distances of their means and of their central moments up to an order.
 
@@ -57,7 +62,7 @@ def difference_loss(a: Float[Tensor, "batch left"], b: Float[Tensor, "batch righ
     """
     if not len(a):
         return (a.sum() + b.sum()) * 0
-    squared = (_normalised(a - a.mean(0)).T @ _normalised(b - b.mean(0))).square()
+    squared = (unit(a - a.mean(0)).T @ unit(b - b.mean(0))).square()
     return squared.mean() if is_mean else squared.sum()
 
 
@@ -98,7 +103,7 @@ def info_nce(a: Float[Tensor, "batch feature"], b: Float[Tensor, "batch feature"
     """
     if not len(a):
         return (a.sum() + b.sum()) * 0
-    similarity = _normalised(a) @ _normalised(b).T / temperature
+    similarity = unit(a) @ unit(b).T / temperature
     own = torch.arange(len(a), device=a.device)
     return (functional.cross_entropy(similarity, own) + functional.cross_entropy(similarity.T, own)) / 2
 
@@ -190,8 +195,3 @@ def _length(vector: Tensor) -> Tensor:
     is_some = squared > 0
     # The inner choice keeps the root's derivative finite where it is not used.
     return torch.where(is_some, torch.where(is_some, squared, 1).sqrt(), 0)
-
-
-def _normalised(rows: Tensor) -> Tensor:
-    """Rows of length one; a row of zeros stays."""
-    return rows * (rows.square().sum(1, keepdim=True) + TINY).rsqrt()

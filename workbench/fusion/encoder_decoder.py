@@ -10,16 +10,21 @@ Merging raw steps is in `workbench.fusion.raw`, the decoder in `workbench.fusion
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
+from math import isqrt
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from workbench.errors import ConfigError
 from workbench.fusion.context import Context, Fused
 from workbench.taps import Tap
 
 MergeKind = Literal["add", "multiply", "concatenate", "cross"]
+
+LARGEST = 2**16
+"""Most numbers of a cross product; the layer that reads it has `hidden_size` times as many weights, at every level."""
 
 
 class Concatenate(nn.Module):
@@ -49,11 +54,16 @@ class Merge(nn.Module):
         size: width of each x_i.
         kind: which merge.
         cross_size: width of a factor of the cross product.
+
+    Raises:
+        ConfigError: the cross product would have more than `LARGEST` numbers.
     """
 
     def __init__(self, modalities: Sequence[str], size: int, kind: MergeKind, *, cross_size: int = 8) -> None:
         super().__init__()
         self.kind = kind
+        if kind == "cross":
+            _check_cross(len(modalities), cross_size)
         self.factors = nn.ModuleDict({name: nn.Linear(size, cross_size) for name in modalities} if kind == "cross" else {})
         pairs = len(modalities) * (len(modalities) - 1) // 2
         self.size = {"concatenate": size * len(modalities), "cross": pairs * cross_size**2}.get(kind, size)
@@ -78,6 +88,22 @@ class Merge(nn.Module):
             for factor in factors[1:]:
                 merged = merged * factor
         return merged * torch.stack(list(present.values())).any(0)[..., None]
+
+
+def _check_cross(modalities: int, cross_size: int) -> None:
+    """The cross product can be built.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    pairs = modalities * (modalities - 1) // 2
+    if pairs * cross_size**2 <= LARGEST:
+        return
+    raise ConfigError(
+        f"the cross product of {modalities} modalities would have {pairs} x {cross_size} x {cross_size} = {pairs * cross_size**2:,} numbers",
+        expected=f"at most {LARGEST:,}",
+        do=f"cross_size={isqrt(LARGEST // pairs)} or smaller, or another merge",
+    )
 
 
 class HierarchicalFusion(nn.Module):

@@ -92,14 +92,14 @@ class LatentDiffusion(nn.Module):
     """A diffusion model of a representation x, given a condition c: it learns to tell noise and signal in a noisy x apart.
 
     Source: Ho, Jain, Abbeel: Denoising diffusion probabilistic models (NeurIPS 2020), Eq. (4); few deterministic steps by Song, Meng, Ermon:
-    Denoising diffusion implicit models (ICLR 2021), Eq. (12) with sigma = 0; what is predicted as in Salimans, Ho: Progressive distillation for fast
-    sampling of diffusion models (ICLR 2022), section 4:
+    Denoising diffusion implicit models (ICLR 2021), Eq. (12) with sigma = 0:
         x_t = sqrt(abar_t) x + sqrt(1 - abar_t) e,   v = sqrt(abar_t) e - sqrt(1 - abar_t) x,   L = |v - predictor(x_t, t, c)|^2
         x_0 = sqrt(abar_t) x_t - sqrt(1 - abar_t) v_hat,   e_hat = (x_t - sqrt(abar_t) x_0) / sqrt(1 - abar_t)
         x_s = sqrt(abar_s) x_0 + sqrt(1 - abar_s) e_hat   for the next s < t
     Decides:
-    - v, not e: L is the squared error of the noise divided by abar_t. Predicting e, a synthesis of few steps divides an error by a number near zero
-      where it begins (where one modality follows from another, the error without it was .23 with v, .51 with e, .77 with zeros; three seeds).
+    - v, not e, as in Salimans, Ho: Progressive distillation for fast sampling of diffusion models (ICLR 2022), section 4: L is the squared error of
+      the noise divided by abar_t. Predicting e, a synthesis of few steps divides an error by a number near zero where it begins (where one
+      modality follows from another, the error without it was .23 with v, .51 with e, .77 with zeros; three seeds).
     - The start noise is fixed (a buffer drawn with the first weights), and the synthesis is the mean over `draws` of them: an estimate of what is to
       be expected, not one possibility, and the same in training and after it. x_0 is kept in (-4, 4) standard deviations.
     - The synthesis has no gradient: the predictor learns from the noise, not from the task.

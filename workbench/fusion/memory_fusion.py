@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from workbench.fusion.context import Context, Fused
 from workbench.fusion.recurrent import LSTMMemories, linear_scan
-from workbench.sequences import last_real_step, lengths, resampled
+from workbench.sequences import common_steps, last_real_step, resampled
 from workbench.taps import Tap
 
 MOMENTS = ("previous", "current")
@@ -27,19 +27,6 @@ MOMENTS = ("previous", "current")
 def small_network(size: int, hidden_size: int, outputs: int, *, dropout: float) -> nn.Sequential:
     """Linear, ReLU, dropout, linear: the papers' networks D."""
     return nn.Sequential(nn.Linear(size, hidden_size), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden_size, outputs))
-
-
-def shared_steps(context: Context, reference: str) -> Bool[Tensor, "batch steps"]:
-    """True at the steps that all modalities are brought onto: the reference's, up to its last real one (missing ones keep their place).
-
-    A sample that lacks the reference has the steps of the first modality that it does not lack.
-    """
-    length, steps = lengths(context.masks[reference]), context.masks[reference].shape[1]
-    if context.inputs[reference].has_gaps:
-        for mask in context.masks.values():
-            length = torch.where(length > 0, length, lengths(mask))
-        steps = max(1, int(length.max()))
-    return torch.arange(steps, device=length.device) < length[:, None]
 
 
 def over_real_steps(values: Float[Tensor, "time batch *rest"], inside: Bool[Tensor, "batch time"]) -> Float[Tensor, "batch *rest"]:
@@ -62,7 +49,8 @@ class SystemOfLSTMs(nn.Module):
 
     Args:
         modalities: names in the card's order.
-        reference: the modality whose steps the others are brought onto (`sequences.resampled`; the identity where they are aligned).
+        reference: the modality whose steps the others are brought onto (`sequences.resampled`: the identity where they are
+            aligned and the last steps are there).
         size: width of z_i and of each LSTM.
     """
 
@@ -75,7 +63,7 @@ class SystemOfLSTMs(nn.Module):
         self, z: Mapping[str, Tensor], context: Context
     ) -> tuple[Float[Tensor, "batch outputs"], Float[Tensor, "time batch modality size"], Bool[Tensor, "batch time"]]:
         """[h_1, ..., h_M] at each sample's last step, c_i at every step, and which steps are the sample's own."""
-        inside = shared_steps(context, self.reference)
+        inside = common_steps(context.masks, self.reference, has_gaps=context.inputs[self.reference].has_gaps)
         outputs, memories = [], []
         for name, lstm in self.lstms.items():
             value = z[name] if z[name].dim() == 3 else z[name][:, None]

@@ -8,11 +8,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from workbench.fusion.constraint import unit
 from workbench.fusion.context import Context, Fused
 from workbench.taps import Tap
-
-TINY = 1e-12
-"""Added to squared lengths before a root is taken; the derivative at zero is then finite."""
 
 
 class ConcatenatedLayers(nn.Module):
@@ -64,7 +62,8 @@ class PredictiveFusion(nn.Module):
     def forward(self, balanced: Mapping[str, Tensor], z: Mapping[str, Tensor], context: Context) -> Fused:
         fused, losses = self.fusion(balanced, z, context)
         cosines = {name: unit(self.predictors[name](fused)) @ unit(value).T for name, value in balanced.items()}
-        self.similarity(torch.stack([cosine.diagonal() for cosine in cosines.values()], dim=-1))
+        if self.similarity.is_recorded:
+            self.similarity(torch.stack([cosine.diagonal() for cosine in cosines.values()], dim=-1))
         contrast = torch.stack([contrastive_loss(cosine, context.present(name)) for name, cosine in cosines.items()]).sum()
         return fused, {**losses, "contrast": self.weight * contrast}
 
@@ -73,11 +72,6 @@ def predictor(size: int, output: int, *, layers: int) -> nn.Sequential:
     """G_m: `layers` linear layers with tanh between them."""
     inner = [block for _ in range(layers - 1) for block in (nn.Linear(size, size), nn.Tanh())]
     return nn.Sequential(*inner, nn.Linear(size, output))
-
-
-def unit(rows: Float[Tensor, "batch feature"]) -> Float[Tensor, "batch feature"]:
-    """Rows of length one; a row of zeros stays."""
-    return rows * (rows.square().sum(1, keepdim=True) + TINY).rsqrt()
 
 
 def contrastive_loss(scores: Float[Tensor, "batch batch"], present: Bool[Tensor, " batch"]) -> Float[Tensor, ""]:

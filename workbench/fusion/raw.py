@@ -10,28 +10,15 @@ from torch import Tensor, nn
 from workbench.encoders import MaskedLSTM
 from workbench.fusion.context import Context, Fused
 from workbench.fusion.encoder_decoder import Merge
-from workbench.sequences import last_real_step, lengths, masked_mean, resampled
+from workbench.sequences import common_steps, last_real_step, masked_mean, resampled
 from workbench.taps import Tap
-
-
-def common_steps(masks: Mapping[str, Tensor], reference: str) -> Bool[Tensor, "batch steps"]:
-    """The steps on which modalities meet: those of the reference, holes included; of the first modality that a sample has where it lacks that one.
-
-    Args:
-        masks: modality name to `batch time`, in the card's order.
-        reference: name of the reference.
-    """
-    length = lengths(masks[reference])
-    for mask in masks.values():
-        length = torch.where(length > 0, length, lengths(mask))
-    return torch.arange(max(int(length.max()), 1), device=length.device) < length[:, None]
 
 
 class RawFusion(nn.Module):
     """Fusion of raw data: every modality's steps brought onto the reference's, merged step by step, and read by one joint network.
 
     Source: "raw-data-level fusion" of the survey talk (Fig. 2 A); early fusion.
-    A step is real where any modality is. Aligned data is merged as it is.
+    A step is real where any modality is. Aligned data is merged as it is, save where a modality's last steps are missing (`sequences.resampled`).
 
     Args:
         merge: how the modalities become one at each step.

@@ -44,12 +44,12 @@ class Reconstructed(nn.Module):
 
     def _error(self, told: Tensor, z: Tensor, context: Context, name: str) -> Tensor:
         """Mean squared error over the samples that have the modality; 0 where none has."""
-        target, present = pooled_input(z, context, name).to(told.dtype), context.present(name).to(told.dtype)
+        target, present = to_be_told(z, context, name).to(told.dtype), context.present(name).to(told.dtype)
         return ((told - target).square().mean(1) * present).sum() / present.sum().clamp_min(1)
 
 
-def pooled_input(z: Tensor, context: Context, name: str) -> Tensor:
-    """One vector a sample of what a modality's encoder was given, `batch feature`; no gradient."""
+def to_be_told(z: Tensor, context: Context, name: str) -> Tensor:
+    """What a decoder is to tell of a modality (x_i above), `batch feature`; no gradient."""
     values, mask = context.inputs[name].values, context.inputs[name].mask
     if not values.is_floating_point():
         return (masked_mean(z, context.masks[name]) if z.dim() == 3 else z).detach()

@@ -70,6 +70,8 @@ class LowRankFusion(nn.Module):
     Source: Liu et al.: Efficient low-rank multimodal fusion with modality-specific factors (ACL 2018), section 3.2, for any number of modalities M:
         h = sum_{r=1}^R v_r prod_{i=1}^M [z_i; 1] w_i^(r) + b    (the product is taken feature by feature).
     The weights v of the ranks and the bias are those of the authors' experiments; with v = 1 and b = 0 it is the printed equation.
+    Differs: each factor starts by Xavier's rule for a matrix, with deviation sqrt(2 / (d_i + 1 + output)). The authors' program gives the rule the
+    whole `rank x (d_i + 1) x output` tensor, which takes the last axis for a receptive field: sqrt(2 / ((d_i + 1 + rank) output)), which is smaller.
 
     Args:
         sizes: modality name to width d_i of z_i, in the card's order.
@@ -88,7 +90,7 @@ class LowRankFusion(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Factors and rank weights by Xavier's rule, as the authors have them."""
+        """Every factor and the rank weights by Xavier's rule, each as a matrix."""
         for factor in self.factors.values():
             nn.init.normal_(factor, std=(2 / sum(factor.shape[1:])) ** 0.5)
         nn.init.normal_(self.rank_weight, std=(2 / (1 + len(self.rank_weight))) ** 0.5)
@@ -127,6 +129,11 @@ def _names(modalities: Sequence[str]) -> tuple[str, ...]:
     return tuple(" x ".join(name for name, is_in in zip(modalities, block, strict=True) if is_in) for block in _blocks(len(modalities)))
 
 
+def largest_width(modalities: int, *, at_most: int) -> int:
+    """The largest width, the same for all modalities, whose outer product has no more than `LARGEST` entries; 0 where none has."""
+    return next((width for width in range(at_most, 0, -1) if (width + 1) ** modalities <= LARGEST), 0)
+
+
 def _check(widths: Sequence[int]) -> None:
     """The outer product can be built.
 
@@ -135,7 +142,7 @@ def _check(widths: Sequence[int]) -> None:
     """
     if prod(widths) <= LARGEST:
         return
-    fitting = next((width for width in range(min(widths), 0, -1) if (width + 1) ** len(widths) <= LARGEST), 0)
+    fitting = largest_width(len(widths), at_most=max(widths) - 1)
     raise ConfigError(
         f"the outer product of {len(widths)} modalities would have {' x '.join(str(width) for width in widths)} = {prod(widths):,} entries a sample",
         expected=f"at most {LARGEST:,}",

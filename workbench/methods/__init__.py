@@ -54,6 +54,24 @@ class Preset:
     plan: dict[str, Any]
     source: str
 
+    def suited(self, data: Dataset) -> "Preset | None":
+        """The preset as the data can have it: without values for modalities that it lacks; None where it reads sentences and there are none."""
+        if self.config.get("text", "embedding") != "embedding" and "text" in data.modalities and not data.has_sentences:
+            return None
+        lacking = set(PRESET_MODALITIES).difference(data.modalities)
+        config = {key: _without(value, lacking) if isinstance(value, dict) else value for key, value in self.config.items()}
+        plan = {**self.plan, "rates": _without(self.plan["rates"], lacking)} if "rates" in self.plan else self.plan
+        return Preset(config, plan, self.source)
+
+
+PRESET_MODALITIES = ("text", "audio", "vision")
+"""The modalities that published settings speak of."""
+
+
+def _without(values: dict[str, Any], lacking: set[str]) -> dict[str, Any]:
+    """Values by modality or by part of the model (`encoders.vision`), without those of some modalities."""
+    return {key: value for key, value in values.items() if lacking.isdisjoint(key.split("."))}
+
 
 @dataclass(frozen=True)
 class Method:
@@ -124,9 +142,11 @@ def checked(schema: type[BaseModel], values: dict[str, Any], *, owner: str) -> A
         if problem["type"] == "extra_forbidden":
             what = f'{owner} has no setting "{key}".{near(key, schema.model_fields)}'
             raise ConfigError(what, expected=f"one of {', '.join(schema.model_fields)}") from error
-        field = schema.model_fields.get(key)
+        # What is wrong may lie inside a dict or a list: the description is that of the whole setting.
+        setting = str(problem["loc"][0]) if problem["loc"] else "?"
+        field = schema.model_fields.get(setting)
         hint = f" ({field.description})" if field is not None and field.description else ""
-        raise ConfigError(f"{owner}: {key}={problem.get('input')!r} will not do: {problem['msg']}", expected=f"{key}{hint}") from error
+        raise ConfigError(f"{owner}: {key}={problem.get('input')!r} will not do: {problem['msg']}", expected=f"{setting}{hint}") from error
 
 
 def preset_for(name: str, dataset: str) -> Preset | None:
@@ -137,12 +157,32 @@ def preset_for(name: str, dataset: str) -> Preset | None:
 
 
 def build(name: str, config: BaseModel | dict[str, Any], spec: Spec, *, seed: int = 0) -> FusionModel:
-    """A method's model for a data set; its first weights depend on the seed only."""
+    """A method's model for a data set; its first weights depend on the seed only.
+
+    Raises:
+        ConfigError: an unknown method or setting, or data that no model can be built for.
+    """
     module = method(name)
+    _check_spec(spec)
     config = config if isinstance(config, BaseModel) else checked(module.Config, dict(config), owner=f"method {name}")
     with torch.random.fork_rng(devices=[]):  # weights are made on the CPU
         torch.manual_seed(seed)
         return module.build(config, spec)
+
+
+def _check_spec(spec: Spec) -> None:
+    """Modalities can name parts of a model, and there is something to tell apart.
+
+    Raises:
+        ConfigError: a name that PyTorch keeps for itself, or a task of a single class.
+    """
+    for name in spec.modalities:
+        if not name or "." in name or hasattr(torch.nn.ModuleDict(), name):
+            what = f'a modality cannot be called "{name}": PyTorch uses the name itself' if name else "a modality has no name"
+            raise ConfigError(what, expected="a word without a dot, e.g. text, audio, vision", do="rename it in the data or its card")
+    if spec.task.kind != "regression" and spec.task.outputs < 2:
+        what = f"the task has {spec.task.outputs} class: {', '.join(spec.task.classes)}"
+        raise ConfigError(what, expected="two or more", do="a single yes or no is a multiclass task with two classes")
 
 
 def prepare(data: Dataset, config: BaseModel) -> Dataset:

@@ -21,7 +21,7 @@ Decides:
 """
 
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Bool, Float
@@ -54,16 +54,20 @@ class Config(StepConfig):
     layers: int = Field(2, ge=1, le=64, description="layers of the own language model (no pretrained text)")
 
 
-def _mmsa(data: str, rate: float, dropout: float) -> Preset:
-    """One data set of MMSA's configuration; all of them have batch 32 and beta 1."""
+def _mmsa(data: str, rate: float, dropout: float, **config: Any) -> Preset:
+    """One data set of MMSA's configuration; all of them have batch 32, beta 1 and a BERT that is trained along."""
     plan = {"batch_size": 32, "learning_rate": rate, "text_learning_rate": rate, "weight_decay": 0.0, "patience": 8, "epochs": 50}
-    return Preset({"beta": 1.0, "dropout": dropout}, plan, f'MMSA config_regression.json, bert_mag on {data} (there with text="fine_tuned")')
+    return Preset({"text": "fine_tuned", "beta": 1.0, "dropout": dropout, **config}, plan, f"MMSA config_regression.json, bert_mag on {data}")
 
 
 SPLIT_ALIKE = ("bert", "roberta", "xlm-roberta", "camembert")
 """Kinds of pretrained models (`config.model_type`) that are an embedding layer and an encoder of the same width with the same arguments."""
 
-PRESETS = {"mosi": _mmsa("mosi", 2e-5, 0.3), "mosei": _mmsa("mosei", 1e-5, 0.2), "sims": _mmsa("sims", 5e-5, 0.1)}
+PRESETS = {
+    "mosi": _mmsa("mosi", 2e-5, 0.3),
+    "mosei": _mmsa("mosei", 1e-5, 0.2),
+    "sims": _mmsa("sims", 5e-5, 0.1, text_model="bert-base-chinese"),
+}
 
 
 class PretrainedEmbeddings(nn.Module):

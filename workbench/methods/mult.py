@@ -19,6 +19,8 @@ Decides:
 - Any number M >= 2 of modalities: M (M - 1) streams of width d, memories of width (M - 1) d.
 """
 
+from typing import Annotated
+
 from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
@@ -38,6 +40,10 @@ BALANCE = None
 NEEDS = ""
 
 
+Kernel = Annotated[int, Field(ge=1, le=1023)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+
 class Config(StepConfig):
     """MulT's settings."""
 
@@ -49,14 +55,14 @@ class Config(StepConfig):
     layers: int = Field(2, ge=1, le=64, description="crossmodal layers D of each stream")
     memory_layers: int = Field(2, ge=1, le=64, description="layers of the self-attention over each target's streams")
     kernel_size: int = Field(3, ge=1, le=1023, description="steps of the temporal convolution")
-    kernel_sizes: dict[str, int] = Field({}, description="steps of the convolution of single modalities, e.g. audio=1")
+    kernel_sizes: dict[str, Kernel] = Field({}, description="steps of the convolution of single modalities, e.g. audio=1")
     is_causal: bool = Field(False, description="no step sees a later one (the paper's code)")
     attention_dropout: float = Field(0.0, ge=0, lt=1, description="share of attention weights dropped; above 0 a slower kernel runs on a CPU")
-    attention_dropouts: dict[str, float] = Field({}, description="the same for streams from single sources, e.g. audio=0.2")
+    attention_dropouts: dict[str, Share] = Field({}, description="the same for streams from single sources, e.g. audio=0.2")
     embedding_dropout: float = Field(0.0, ge=0, lt=1, description="dropout after the positions are added")
     relu_dropout: float = Field(0.0, ge=0, lt=1, description="dropout inside the feed-forward parts")
     residual_dropout: float = Field(0.0, ge=0, lt=1, description="dropout of what each part of a layer adds")
-    input_dropouts: dict[str, float] = Field({}, description="dropout before the convolution of single modalities, e.g. text=0.5")
+    input_dropouts: dict[str, Share] = Field({}, description="dropout before the convolution of single modalities, e.g. text=0.5")
     dropout: float = Field(0.0, ge=0, lt=1, description="dropout inside the residual block before the output, and after LSTM encoders")
 
 

@@ -9,7 +9,8 @@ Source: Zadeh, Chen, Poria, Cambria, Morency: Tensor fusion network for multimod
 Decides:
 - Any number of modalities; the language is the reference modality (text, else the first sequence) and is read by an LSTM at its last real step.
 - Each subnetwork ends in a linear layer W_i, here also after the LSTM as in MMSA; its width `tensor_size` is common to all (the paper: 128, 32, 32).
-- The tensor has (tensor_size + 1)^M entries. More than 2^18 are refused: with four modalities `tensor_size` is 21 at most.
+- The tensor has (tensor_size + 1)^M entries. More than 2^18 are refused: with four modalities `tensor_size` is 21 at most. Where it is not given it
+  is 32, or the largest width below that fits.
 - The first inference layer belongs to the fusion, so that the fused representation is what it makes of the tensor, not the tensor.
 Differs: the output is not squashed to [-3, 3] by a sigmoid, so that one head serves all tasks.
 """
@@ -19,7 +20,7 @@ from torch import nn
 
 from workbench.data.batch import Spec
 from workbench.encoders import LSTMEncoder, MeanMLP, TextTransformer
-from workbench.fusion.tensor import TensorFusion
+from workbench.fusion.tensor import TensorFusion, largest_width
 from workbench.methods import Preset, at_least_two
 from workbench.methods.networks import FusionConfig, Networks, reference_modality
 from workbench.model import FusionModel
@@ -39,10 +40,16 @@ class SubnetworkConfig(FusionConfig):
     layers: int = Field(3, ge=1, le=16, description="ReLU layers of a subnetwork over means")
 
 
+WIDTH = 32
+"""Width of each modality in the outer product where none is given and so many entries fit: the paper's for vision and sound."""
+
+
 class Config(SubnetworkConfig):
     """TFN's settings."""
 
-    tensor_size: int = Field(32, ge=1, le=512, description="width of each modality in the outer product (hidden_size where that is smaller)")
+    tensor_size: int | None = Field(
+        None, ge=1, le=512, description="width of each modality in the outer product (hidden_size where that is smaller); none: 32, or what fits"
+    )
     tensor_dropout: float = Field(0.0, ge=0, lt=1, description="share of the outer product's entries dropped in training")
 
 
@@ -72,10 +79,12 @@ def build(config: Config, spec: Spec) -> FusionModel:
     """The model for a data set.
 
     Raises:
-        ConfigError: the outer product would be too large.
+        ConfigError: one modality; the outer product would be too large at the width that is given, or at any.
     """
     at_least_two(spec, owner="tfn")
-    width, post = min(config.hidden_size, config.tensor_size), config.post_size
+    # With so many modalities that not even width 1 fits, the fusion says so.
+    width = min(config.hidden_size, config.tensor_size or largest_width(len(spec.modalities), at_most=WIDTH) or 1)
+    post = config.post_size
     fusion = TensorFusion(dict.fromkeys(spec.modalities, width), post, dropout=config.tensor_dropout)
     encoders, projections = subnetworks(config, spec, size=width)
     head = nn.Sequential(nn.ReLU(), nn.Linear(post, post), nn.ReLU(), nn.Linear(post, spec.task.outputs))

@@ -1,11 +1,12 @@
-"""What a fusion costs as modalities are added and sequences grow: parameters, memory kept for the backward pass, seconds a step.
+"""What a fusion costs as modalities are added and sequences grow: parameters, memory of a training step, seconds a step.
 
-Memory is counted, not sampled: the bytes of every tensor that autograd keeps of one training batch (parameters not among them), the same on any
-machine. Seconds are measured in turn, one step of each method after the other, so that a busy machine is busy for all of them.
+Memory of a training step: what the backward pass keeps, weights, gradients and Adam's two moments, counted. It is the same on any machine, and the
+least that a step needs: what operations use and give back at once, and what a library sets aside, are not in it. Seconds are measured in turn, one
+step of each method after the other, so that a busy machine is busy for all of them.
 """
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import median
 from typing import Any
 
@@ -20,20 +21,23 @@ from workbench.model import FusionModel
 from workbench.tasks import make_task
 from workbench.training import learners
 
+Lengths = Callable[[np.random.Generator, int], Mapping[str, np.ndarray]]
+"""Draws how many steps each of some samples has, by modality."""
 
-def made(shapes: Mapping[str, tuple[int, int]], *, samples: int, valid: int = 8, shortest: float = 1.0, seed: int = 0) -> Dataset:
-    """Random sequences with random labels: data to measure costs with.
+
+def made(shapes: Mapping[str, tuple[int, int]], *, samples: int, valid: int = 8, lengths: Lengths | None = None) -> Dataset:
+    """Random sequences with random labels, always the same: data to measure costs with.
 
     Args:
         shapes: modality name to (features, longest length).
         samples, valid: how many of each split.
-        shortest: the shortest length as a share of the longest; 1: all samples are equally long.
+        lengths: draws the lengths; None: all samples have the longest.
     """
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(0)
 
     def split(name: str, n: int) -> Split:
-        lengths = {key: random.integers(max(1, int(longest * shortest)), longest + 1, n) for key, (_, longest) in shapes.items()}
-        columns = {key: Column.from_list([random.standard_normal((t, shapes[key][0]), dtype=np.float32) for t in lengths[key]]) for key in shapes}
+        steps = lengths(random, n) if lengths else {key: [longest] * n for key, (_, longest) in shapes.items()}
+        columns = {key: Column.from_list([random.standard_normal((t, shapes[key][0]), dtype=np.float32) for t in steps[key]]) for key in shapes}
         return Split(name, columns, torch.from_numpy(random.uniform(-3, 3, n).astype(np.float32)), [f"{name}{i}" for i in range(n)])
 
     spec = Spec({key: ModalitySpec("sequence", size, longest) for key, (size, longest) in shapes.items()}, TaskSpec("regression"))
@@ -53,8 +57,8 @@ def cost_curves(
     """Each method's cost against the number of modalities (of 16 steps) and against the length of three sequences.
 
     Returns:
-        One row a number: variant, axis (`modalities` or `length`), x, quantity (`parameters`, `memory` [bytes], `seconds` [a step]), value (nan where
-        the method cannot be built so large), note (why).
+        One row a number: variant, axis (`modalities` or `length`), x, quantity (`parameters`, `memory` [bytes a step], `seconds` [a step]), value
+        (nan where the method cannot be built so large), note (why).
     """
     points = [("modalities", n, {f"modality {i + 1}": (features, 16) for i in range(n)}) for n in modalities]
     points += [("length", t, {f"modality {i + 1}": (features, t) for i in range(3)}) for t in lengths]
@@ -90,7 +94,7 @@ def costs(names: Sequence[str], data: Dataset, *, batch_size: int = 32, config: 
     seconds = _in_turn(models, data, size, rounds)
     for name, model in models.items():
         count = sum(p.numel() for p in model.parameters() if p.requires_grad)
-        values = {"parameters": count, "memory": kept_bytes(model, data, size), "seconds": median(seconds[name])}
+        values = {"parameters": count, "memory": step_bytes(model, data, size), "seconds": median(seconds[name])}
         rows += [{"variant": name, "quantity": quantity, "value": float(value), "note": ""} for quantity, value in values.items()]
     return pd.DataFrame(rows)
 
@@ -119,6 +123,11 @@ def loss_of(model: FusionModel, data: Dataset, rows: torch.Tensor) -> torch.Tens
     batch = data["train"].batch(rows)
     output = model(batch)
     return make_task(data.spec.task).loss(output.prediction, batch.target) + sum(model.terms(output, batch).values())
+
+
+def step_bytes(model: FusionModel, data: Dataset, rows: torch.Tensor) -> int:
+    """Bytes of one training step: what the backward pass keeps, weights, gradients and Adam's two moments (a frozen weight has neither)."""
+    return kept_bytes(model, data, rows) + sum(p.nbytes * (4 if p.requires_grad else 1) for p in model.parameters())
 
 
 def kept_bytes(model: FusionModel, data: Dataset, rows: torch.Tensor) -> int:

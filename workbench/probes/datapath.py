@@ -1,7 +1,7 @@
 """The way from the inputs to the prediction, read off a forward pass: what a drawing of the model shows.
 
-nodes, edges = data_path(run.model(), data["valid"].batch(torch.arange(32)))
-figures.data_path(nodes, edges, title="mult")
+nodes, edges, unseen = data_path(run.model(), data["valid"].batch(torch.arange(32)))
+figures.data_path(nodes, edges, unseen, title="mult")
 """
 
 import re
@@ -31,7 +31,7 @@ PLAIN = (nn.Linear, nn.Sequential, nn.LayerNorm, nn.Identity, nn.LSTM, nn.LSTMCe
 """Modules whose class says less than the name they were given."""
 
 
-def data_path(model: FusionModel, batch: Batch) -> tuple[pd.DataFrame, pd.DataFrame]:
+def data_path(model: FusionModel, batch: Batch) -> tuple[pd.DataFrame, pd.DataFrame, int]:
     """The parts of a model that data runs through, from one forward pass in evaluation mode, and what flows where.
 
     A part of the fusion is a module one level below it, or two where modalities meet inside; tensors of different origin that are brought together
@@ -44,7 +44,7 @@ def data_path(model: FusionModel, batch: Batch) -> tuple[pd.DataFrame, pd.DataFr
     Returns:
         Nodes (id, name, kind: input, encoder, projection, operation, fusion part, head, loss, output; modality or "" where several have a part in
         it; shape in words; parameters: how many that no earlier node has; module: its path; calls) and edges (from, to), both in the order of the
-        pass.
+        pass; and how many parameters of the model no node has: those that a training alone uses (a posterior, heads and bounds of the losses).
     """
     follow, ends = _followed(model, batch)
     drawing = Drawing(model, follow, ends, is_open=True)
@@ -52,7 +52,8 @@ def data_path(model: FusionModel, batch: Batch) -> tuple[pd.DataFrame, pd.DataFr
         drawing = Drawing(model, follow, ends, is_open=False)
     if len(drawing.parts.nodes) > MOST:
         drawing.parts.merge_siblings()
-    return drawing.tables()
+    nodes, edges = drawing.tables()
+    return nodes, edges, sum(p.numel() for p in model.parameters()) - int(nodes["parameters"].sum())
 
 
 def _followed(model: FusionModel, batch: Batch) -> tuple[Follow, dict[tuple[str, str], tuple[frozenset[int], tuple[int, ...]]]]:

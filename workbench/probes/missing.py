@@ -15,7 +15,6 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from workbench import methods
 from workbench.data import scratch
 from workbench.data.batch import UNKNOWN, Column, Dataset, ModalitySpec
 from workbench.data.scaling import Scale, mean_and_spread
@@ -76,13 +75,14 @@ def robustness(
     """The headline score as each modality goes missing, and as it gets noisy; all others stay as they are.
 
     Noise is normal, in standard deviations of each feature over TRAIN, added to every step. A token is replaced by an unknown one instead, with the
-    amount as probability (at most 1). More noise is the same noise, larger; of a higher rate the lower one's samples are a part.
+    amount as probability: amounts above 1 are left out for tokens. More noise is the same noise, larger; of a higher rate the lower one's samples are
+    a part.
 
     Args:
         asked: see `Asked`; any method will do.
         data: what it was trained on (by seed where each seed had its own draw).
         rates: shares of the samples that lack the modality.
-        noise: amounts of noise.
+        noise: amounts of noise: standard deviations; of tokens the share that becomes unknown.
         split: where it is scored.
         seed: seed of noise and missing samples.
 
@@ -103,7 +103,7 @@ def robustness(
                 view = View(drop={name: rate}, drop_in=[split], view_seed=seed)
                 found = question.headline(apply(view, question.data)) if rate else quiet
                 rows += question.rows(found, modality=name, disturbance="missing", amount=float(rate))
-            for amount in noise:
+            for amount in (amount for amount in noise if amount <= 1 or not _is_tokens(question.data, name)):
                 found = question.headline(noisy(question.data, name, amount, split=split, seed=seed, scale=scale)) if amount else quiet
                 rows += question.rows(found, modality=name, disturbance="noise", amount=float(amount))
     return pd.DataFrame(rows)
@@ -149,8 +149,7 @@ def _questions(asked: Asked, data: Dataset | Mapping[int, Dataset], split: str) 
             source = data.select(*model.modalities).to(next(model.parameters()).device)
         else:
             model, plan, labels = one.model(), Plan(**one.config["plan"]), {"variant": one.variant, "seed": one.seed}
-            source = (data if isinstance(data, Dataset) else data[one.seed]).select(*one.config["modalities"])
-            source = methods.prepare(source, methods.method(one.config["method"]).Config(**one.config["config"]))
+            source = one.prepared(data if isinstance(data, Dataset) else data[one.seed])
         yield _Question(model, source, plan, make_task(source.spec.task, loss=plan.loss), split, labels)
 
 
@@ -182,7 +181,7 @@ def noisy(data: Dataset, name: str, amount: float, *, split: str = "test", seed:
     digest = hashlib.sha256(f"{seed}/{split}/{name}/noise".encode()).digest()
     generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
     column = found.columns[name]
-    if spec.kind == "tokens":
+    if _is_tokens(data, name):
         changed = _with_unknown(column, spec, amount, generator)
     else:
         _, spread = scale or mean_and_spread(data["train"].columns[name])
@@ -192,7 +191,11 @@ def noisy(data: Dataset, name: str, amount: float, *, split: str = "test", seed:
 
 
 def _scale(data: Dataset, name: str) -> Scale | None:
-    return None if data.spec.modalities[name].kind == "tokens" else mean_and_spread(data["train"].columns[name])
+    return None if _is_tokens(data, name) else mean_and_spread(data["train"].columns[name])
+
+
+def _is_tokens(data: Dataset, name: str) -> bool:
+    return data.spec.modalities[name].kind == "tokens"
 
 
 def _with_noise(column: Column, deviation: Tensor, generator: torch.Generator) -> Column:

@@ -81,9 +81,13 @@ class Parts:
         return order
 
     def keep_forward(self) -> None:
-        """A loop's way back is not drawn: an edge goes to a node that began later."""
+        """A loop's way back is not drawn: an edge goes to a node that began later, or to one that does not lead to where it starts."""
         began = {key: node.first for key, node in self.nodes.items()}
+        others = [(a, b) for a, b in self.edges if a != b and began[a] > began[b]]
         self.edges = {(a, b): None for a, b in self.edges if a != b and began[a] <= began[b]}
+        for a, b in others:
+            if a not in self.after(b):
+                self.edges[a, b] = None
 
     def drop_dead_ends(self) -> None:
         """What leads to no end of the pass is not drawn."""

@@ -1,6 +1,6 @@
 """What a trained model lets be seen for some samples: every tap, with words and seconds on the axes of steps.
 
-seen = record_views(run, data, rows=range(20))
+seen = record_views(run, data, sample=7)
 for view in views(seen):
     show(draw_view(view))
 """
@@ -8,6 +8,7 @@ for view in views(seen):
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -23,14 +24,21 @@ from workbench.taps import record, taps
 PAIRS = {"specific": "shared", "private": "shared"}
 """Taps of vectors that are drawn together with another one of the same module."""
 
+ADDED = "added token"
+"""What a token is called that is no step of a modality."""
 
-def record_views(source: Run | FusionModel, data: Dataset, rows: Iterable[int], *, split: str = "valid") -> xr.Dataset:
+OTHERS = 23
+"""Samples that are recorded beside the one that is asked for: views over samples need some."""
+
+
+def record_views(source: Run | FusionModel, data: Dataset, rows: Iterable[int] | None = None, *, sample: int = 0, split: str = "valid") -> xr.Dataset:
     """Every tap of a model for some samples, in one forward pass in evaluation mode.
 
     Args:
         source: a finished run, or a model.
         data: the data it was trained on (for a model: as its builder saw it).
-        rows: row numbers in the split.
+        rows: row numbers in the split; None: `sample` first, then the first others (23 at most) of the split.
+        sample: the row that comes first where no rows are given.
         split: which split.
 
     Returns:
@@ -39,22 +47,32 @@ def record_views(source: Run | FusionModel, data: Dataset, rows: Iterable[int], 
         set: modalities, `<modality>:rate` [Hz] where it is known.
 
     Raises:
-        ConfigError: the model has no tap, or no row is asked for.
+        ConfigError: the model has no tap, no row is asked for, or one that the split does not have.
     """
     model = source.model() if isinstance(source, Run) else source
     data = source.prepared(data) if isinstance(source, Run) else data
-    chosen = torch.as_tensor(list(rows), dtype=torch.int64)
-    if not len(chosen):
-        raise ConfigError("record_views was asked for no row", expected="row numbers, e.g. rows=range(20)")
+    found = data[split]
+    chosen = torch.as_tensor(_chosen(rows, sample, found), dtype=torch.int64)
     if not taps(model):
         raise ConfigError("this model has no tap: it holds nothing between its parts to look at", do="ask data_path for its drawing")
-    found = data[split]
     batch = found.batch(chosen)
     seen = _recorded(model, batch)
     seen = seen.assign_coords(sample=[found.ids[i] for i in chosen.tolist()])
     for name in model.modalities:
         seen = _with_steps(seen, name, data, found, batch, chosen.tolist())
     return seen.assign_attrs(modalities=list(model.modalities))
+
+
+def _chosen(rows: Iterable[int] | None, sample: int, split: Split) -> list[int]:
+    """The row numbers that are recorded."""
+    others = (row for row in range(len(split)) if row != sample)
+    chosen = [sample, *islice(others, OTHERS)] if rows is None else list(rows)
+    if not chosen:
+        raise ConfigError("record_views was asked for no row", expected="row numbers, e.g. rows=range(20)")
+    for row in chosen:
+        if not 0 <= row < len(split):
+            raise ConfigError(f"there is no row {row} in {split.name}: it has {len(split)} samples", expected=f"0 to {len(split) - 1}")
+    return chosen
 
 
 def _recorded(model: FusionModel, batch: Batch) -> xr.Dataset:
@@ -158,7 +176,7 @@ def views(seen: xr.Dataset, *, sample: int = 0) -> list[dict[str, Any]]:
 
     Args:
         seen: see `record_views`.
-        sample: place (from 0) of the sample whose attention and gates are shown; other views are over all samples.
+        sample: place (from 0) of the sample whose attention and gates are shown, as far as it has the modalities; other views are over all samples.
 
     Returns:
         Each: kind, tap, title, quantity, values (labelled); of steps also `steps` (modality, words and rate of each axis), of spaces `specific` and
@@ -173,7 +191,8 @@ def views(seen: xr.Dataset, *, sample: int = 0) -> list[dict[str, Any]]:
     for name, kind in kinds.items():
         view = {"kind": kind, "tap": name, "title": _title(name), "quantity": _title(name).rpartition(": ")[2], "values": _plain(seen[name])}
         if kind in ("attention", "gate"):
-            found.append(view | _of_sample(seen, name, sample))
+            own = _of_sample(seen, name, sample)
+            found += [view | own] if own["values"].size else []
         elif kind == "spaces":
             partner = _partner(name, kinds)
             if partner is None and _partner_of(name, kinds) is None:
@@ -224,22 +243,24 @@ def _steps(seen: xr.Dataset, axis: str, sample: int, count: int) -> dict[str, An
     real, words = seen.get(f"{name}:real"), seen.get(f"{name}:words")
     if real is None or real.shape[1] != count:
         return {"modality": name, "words": None, "rate": None, "kept": slice(None)}
-    length = int(np.flatnonzero(real.values[sample]).max(initial=0)) + 1
+    length = int(np.flatnonzero(real.values[sample]).max(initial=-1)) + 1
     said = None if words is None else [str(word) for word in words.values[sample][:length]]
     return {"modality": name, "words": said, "rate": seen.attrs.get(f"{name}:rate"), "kept": slice(0, length)}
 
 
 def _all_tokens(seen: xr.Dataset, sample: int, count: int) -> dict[str, Any]:
-    """The steps of all modalities one after the other: `text: great`, `audio: 1.2 s`."""
+    """The steps of all modalities one after the other: `text: great`, `audio: 1.2 s`; a token that the model adds stands behind them."""
     kept, said, start = [], [], 0
     for name in seen.attrs["modalities"]:
         known = _steps(seen, f"{name}_time", sample, seen.sizes[f"{name}_time"])
-        places = range(known["kept"].stop or seen.sizes[f"{name}_time"])
+        places = range(known["kept"].stop)
         rate, words = known["rate"], known["words"]
         said += [f"{name}: {words[i] if words else f'{i / rate:.1f} s' if rate else i + 1}" for i in places]
         kept += [start + i for i in places]
         start += seen.sizes[f"{name}_time"]
-    is_known = start == count
+    if count == start + 1:
+        said, kept = [*said, ADDED], [*kept, start]
+    is_known = count in (start, start + 1)
     return {"modality": "", "words": said if is_known else None, "rate": None, "kept": kept if is_known else slice(None)}
 
 

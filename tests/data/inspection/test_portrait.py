@@ -116,6 +116,13 @@ def test_labels_in_words(toy_classes):
     assert [say_label(data, row) for row in (0, 1)] == ["labels a, c", "labels none"]
 
 
+@pytest.mark.parametrize(("target", "expected"), [(-1.25, "label -1.25"), (2 / 3, "label 0.67"), (123.456, "label 123.46"), (-0.001, "label 0")])
+def test_a_number_is_said_to_two_places(target, expected):
+    data = made(np.eye(3))
+    valid = replace(data["valid"], target=torch.full((3,), target))
+    assert say_label(replace(data, splits={**data.splits, "valid": valid}), 1, split="valid") == expected
+
+
 def test_a_card_and_its_data_as_rows():
     rows = dict(card_rows(card("digits"), load("digits")))
     assert rows["label"] == "one of 10: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9"

@@ -65,11 +65,11 @@ def say_sample(dataset: Dataset, row: int = 0, *, split: str = "train") -> str:
 
 
 def say_label(dataset: Dataset, row: int, *, split: str = "train") -> str:
-    """`label -1.2`, `class happy`, `labels Drama, Comedy`."""
+    """What a sample is labelled with, for people: `label -1.25`, `class happy`, `labels Drama, Comedy`."""
     task, target = dataset.spec.task, dataset[split].target[row]
     if task.kind == "multilabel":
         return f"labels {', '.join(name for name, value in zip(task.classes, target.tolist(), strict=True) if value > 0.5) or 'none'}"
-    return f"class {task.classes[int(target)]}" if task.kind == "multiclass" else f"label {float(target):.2g}"
+    return f"class {task.classes[int(target)]}" if task.kind == "multiclass" else f"label {round(float(target), 2) + 0.0:g}"
 
 
 def card_rows(card: DataCard, dataset: Dataset) -> list[list[str]]:
