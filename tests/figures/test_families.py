@@ -147,7 +147,7 @@ def test_noise_says_its_unit_and_each_modality_its_own_amount() -> None:
     more = frame[(frame["modality"] == "audio") & (frame["amount"] == 1)]
     frame = pd.concat([frame, more.assign(amount=4.0, value=more["value"] - 0.3)])
     figure = robustness_curves(frame)
-    assert figure.layout.xaxis.title.text == "noise (sd of a feature; tokens: share unknown)"
+    assert figure.layout.xaxis.title.text == "noise (sd of a feature; share of tokens)"
     assert "standard deviations of a feature; of tokens the share that becomes unknown." in caption_of(figure)
     assert alt_of(figure).startswith("a, audio disturbed: -.400") and "at noise 4: the largest loss" in alt_of(figure)
     weaker = robustness_curves(frame.assign(value=frame["value"].where(frame["amount"] < 4, 0.85)))

@@ -13,8 +13,10 @@ SMALL = {"hidden_size": 8, "post_size": 5}
 METHODS = sorted(name for name, module in methods.METHODS.items() if find_spec(module))
 
 IN_TRAINING = {
-    "generative.cvae": tuple(f"fusion.generators.{name}.encoder." for name in ("text", "audio", "vision")), "self_mm": ("supervision.",), "mmim": ("supervision.",),
-}  # fmt: skip
+    "generative.cvae": tuple(f"fusion.generators.{name}.encoder." for name in ("text", "audio", "vision")),
+    "self_mm": ("supervision.",),
+    "mmim": ("supervision.",),
+}
 """Parts of these are used by the losses of a training only."""
 
 
