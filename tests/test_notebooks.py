@@ -26,7 +26,7 @@ LONGEST = 14
 """Lines of the longest code cell."""
 
 TINY = {"datasets": ["opinions/starved", "digits"], "seeds": 2, "epochs": 2, "map_seeds": 2, "map_audio": [0.95], "map_names": [10]}
-TINY |= {"has_pretrained_text": False, "modalities": [2, 3], "lengths": [8, 16], "rates": [0.0, 1.0], "noise": [0.0, 1.0]}
+TINY |= {"has_pretrained_text": False, "modalities": [2, 3], "lengths": [8, 16], "rates": [0.0, 1.0], "noise": [0.0, 1.0], "synergy_samples": 200}
 
 _path = Path(__file__).parent / "report" / "test_screenshot.py"
 _spec = importlib.util.spec_from_file_location("report_screenshot", _path)

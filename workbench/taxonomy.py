@@ -125,7 +125,7 @@ def say_tour(table: pd.DataFrame, *, metric: str) -> str:
     behind = [paired_difference(pair.iloc[:, 0].to_numpy(), pair.iloc[:, 1].to_numpy()) for pair in pairs]
     ties = sum(not change.low > 0 for change in behind)
     spread = f"{score(means[best])} ± {score(scores[best].std())} (n = {len(scores)})" if len(scores) > 1 else f"{score(means[best])} (n = 1)"
-    said = f"best of {joint.shape[1]} is {best}, {spread}; {ties} others are not told apart from it (95 %, paired by seed)"
+    said = f"best of {joint.shape[1]} is {best}, {spread}; not told apart from it: {ties} (95 %, paired by seed)"
     return f"{said}. Best single modality: {best_single.removesuffix(' alone')}, {score(means[best_single])}."
 
 
