@@ -88,7 +88,7 @@ def test_the_finding_of_a_tour():
     values = {
         "a": (0.80, 0.84, 0.82),
         "b": (0.70, 0.72, 0.71),
-        "c": (0.79, 0.85, 0.81),
+        "c": (0.79, 0.84, 0.81),
         "text alone": (0.60, 0.61, 0.62),
         "audio alone": (0.50, 0.5, 0.5),
     }
@@ -101,7 +101,7 @@ def test_the_finding_of_a_tour():
     assert said.startswith("best of 3 is b, .710 ± .010 (n = 3); not told apart from it: 0 (95 %")
     assert said.endswith("Best single modality: audio, .500.")
     # a run that failed takes its pair with it
-    holed = table[~((table["variant"] == "c") & (table["seed"] == 1))]
+    holed = table[~((table["variant"] == "c") & (table["seed"] == 2))]
     assert "from it: 1 (" in taxonomy.say_tour(holed, metric="acc2_non0")
     single = taxonomy.say_tour(table[table["seed"] == 0], metric="acc2_non0")
     assert single.startswith("best of 3 is a, .800 (n = 1); not told apart from it: 2")
