@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +69,20 @@ def test_a_rebuilt_model_says_what_the_run_says(toy, tmp_path, method, balance):
         assert saved["sample"].values.tolist() == toy[split].ids
         mae = float(np.abs(saved["prediction"] - saved["target"]).mean())
         assert run.metrics[split]["mae"] == pytest.approx(mae, abs=1e-6)
+
+
+def test_data_as_the_runs_model_saw_it(toy, tmp_path):
+    """Its modalities only, and its sentences as features of the pretrained model."""
+    sentences = {name: replace(split, texts=["a fine film", "a dull one"] * (len(split) // 2)) for name, split in toy.splits.items()}
+    data = replace(toy, splits=sentences)
+    run = fit("lf_dnn", data.select("text", "vision"), config={**SMALL, "text": "frozen"}, plan={"epochs": 1, "device": "cpu"}, runs=tmp_path)
+    seen = run.prepared(data)
+    assert seen.modalities == ("text", "vision")
+    assert seen.spec == run.spec
+    assert seen.spec.modalities["text"].size != toy.spec.modalities["text"].size
+    with torch.no_grad():
+        said = run.model()(seen["valid"].batch(torch.arange(4))).prediction
+    np.testing.assert_allclose(said.numpy(), run.trace["predictions/valid"]["prediction"].values[:4], atol=1e-6)
 
 
 @pytest.mark.parametrize("missing", FILES)
