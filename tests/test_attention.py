@@ -1,21 +1,14 @@
 """The one attention: against a naive transcription, with masks, recorded or not, one step or all, differentiated once or twice."""
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
+from reference import attention as reference
 
 from workbench.attention import Attention, AttentionLayer, Transformer, positions
 from workbench.errors import ConfigError
 from workbench.second_order import second_order
 from workbench.taps import record
-
-_path = Path(__file__).parent / "reference" / "attention.py"
-_spec = importlib.util.spec_from_file_location("reference_attention", _path)
-reference = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(reference)
 
 SIZE, HEADS = 8, 2
 MASK = torch.tensor([[True, True, True, True, True], [True, False, True, False, False], [False] * 5])

@@ -16,6 +16,7 @@ from workbench.experiments import Results, compare
 from workbench.probes.cost import costs
 from workbench.statistics import paired_difference, score
 from workbench.studies import any_draw
+from workbench.tasks import LOWER_IS_BETTER
 
 STRATEGIES = tuple(f"{family}.{strategy}" for family, strategies in methods.FAMILIES.items() for strategy in strategies)
 """Every strategy of the five families, in the talk's order."""
@@ -131,9 +132,7 @@ def say_tour(table: pd.DataFrame, *, metric: str) -> str:
 
 def _gain(scores: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Scores of which more is better: errors and losses with their sign turned."""
-    from workbench.figures.captions import is_lower_better
-
-    return -scores if is_lower_better(metric) else scores
+    return -scores if metric in LOWER_IS_BETTER else scores
 
 
 def one_of_each(results: Results, *, split: str = "valid") -> list[str]:

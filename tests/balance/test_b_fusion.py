@@ -1,11 +1,9 @@
 """B-fusion against hand calculation, against its naive transcription, and against finite differences."""
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
+from reference import awf as reference
 from torch import nn
 
 from workbench import balance, methods
@@ -14,11 +12,6 @@ from workbench.errors import ConfigError
 from workbench.model import FusionModel
 from workbench.tasks import make_task
 from workbench.training import learners
-
-_path = Path(__file__).parents[1] / "reference" / "awf.py"
-_spec = importlib.util.spec_from_file_location("reference_awf", _path)
-reference = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(reference)
 
 
 def test_equations_6_to_9_by_hand():

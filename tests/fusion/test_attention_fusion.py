@@ -1,11 +1,9 @@
 """Intra-modality, crossmodal and joint attention against their naive transcriptions, masks included."""
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
+from reference import attention as reference
 
 from workbench import methods
 from workbench.errors import ConfigError
@@ -13,11 +11,6 @@ from workbench.fusion.attention import IntraAttention, JointAttention
 from workbench.fusion.context import Context
 from workbench.fusion.crossmodal import CrossAttention, CrossmodalStreams, past
 from workbench.taps import record
-
-_path = Path(__file__).parents[1] / "reference" / "attention.py"
-_spec = importlib.util.spec_from_file_location("reference_attention_fusion", _path)
-reference = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(reference)
 
 SIZE, NAMES = 4, ("words", "sound", "face")
 MASKS = {

@@ -1,13 +1,12 @@
 """Coordinating terms against their transcriptions and by hand, and where they must not break."""
 
-import importlib.util
 import math
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from reference import constraint as reference
 
 from workbench.data.batch import Modality
 from workbench.fusion.constraint import (
@@ -23,10 +22,6 @@ from workbench.fusion.constraint import (
 )
 from workbench.fusion.context import Context
 from workbench.taps import record
-
-_spec = importlib.util.spec_from_file_location("reference_constraint", Path(__file__).parents[1] / "reference" / "constraint.py")
-reference = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(reference)
 
 TERMS = {
     "cmd": bounded_discrepancy,

@@ -1,11 +1,10 @@
 """Merges, levels, decisions, raw steps and the decoder, against their transcriptions."""
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
+from reference import ef_lstm as early
+from reference import encoder_decoder as reference
 from torch import nn
 
 from workbench.data.batch import Modality, ModalitySpec
@@ -18,16 +17,6 @@ from workbench.taps import record
 
 NAMES = ("text", "audio", "vision")
 PRESENT = {"text": [True, True, False, False], "audio": [True, False, True, False], "vision": [True, True, True, False]}
-
-
-def load(name):
-    spec = importlib.util.spec_from_file_location(f"reference_{name}_here", Path(__file__).parents[1] / "reference" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-reference, early = load("encoder_decoder"), load("ef_lstm")
 
 
 def vectors(size=3, seed=0):

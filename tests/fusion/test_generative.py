@@ -1,11 +1,9 @@
 """Generators and what stands where a modality is missing, against their naive transcription; and that a synthesis is worth more than zeros."""
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
+from reference import generative as reference
 
 from workbench import methods
 from workbench.data.batch import Column, Dataset, ModalitySpec, Spec, Split, TaskSpec
@@ -17,11 +15,6 @@ from workbench.plan import Plan
 from workbench.probes.missing import missing_scores
 from workbench.taps import record
 from workbench.training import TrainingState, training
-
-_path = Path(__file__).parents[1] / "reference" / "generative.py"
-_spec = importlib.util.spec_from_file_location("reference_generative", _path)
-reference = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(reference)
 
 NAMES = ("text", "audio", "vision")
 SIZE = 4

@@ -1,12 +1,11 @@
 """Graphs over modalities and over samples against their naive transcription, and what must never happen along an edge."""
 
-import importlib.util
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from reference import graph as reference
 
 from workbench import methods
 from workbench.data.batch import Batch, Column, Modality, ModalitySpec, Split, TaskSpec
@@ -18,11 +17,6 @@ from workbench.plan import Plan
 from workbench.taps import record
 from workbench.tasks import make_task
 from workbench.training import TrainingState, training
-
-_path = Path(__file__).parents[1] / "reference" / "graph.py"
-_spec = importlib.util.spec_from_file_location("reference_graph", _path)
-reference = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(reference)
 
 NAMES = ("text", "audio", "vision", "touch")
 PRESENT = np.array([[1, 1, 1, 1], [1, 0, 1, 1], [0, 0, 1, 0], [0, 0, 0, 0], [1, 1, 0, 0]], dtype=bool)

@@ -1,21 +1,16 @@
 """MMIM's contrastive prediction against its transcription, and the layers after concatenation."""
 
-import importlib.util
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from reference import mmim as reference
 from torch import nn
 
 from workbench.fusion.context import Context
 from workbench.fusion.predictive import ConcatenatedLayers, PredictiveFusion, contrastive_loss
 from workbench.taps import record
-
-_spec = importlib.util.spec_from_file_location("reference_mmim_contrast", Path(__file__).parents[1] / "reference" / "mmim.py")
-reference = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(reference)
 
 SIZES = {"words": 5, "voice": 3, "face": 4}
 

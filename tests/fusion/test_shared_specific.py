@@ -1,19 +1,13 @@
 """MISA's operator against its naive transcription."""
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
+from reference import misa as reference
 
 from workbench.fusion.context import Context
 from workbench.fusion.shared_specific import SharedSpecific
 from workbench.taps import record
-
-_spec = importlib.util.spec_from_file_location("reference_misa", Path(__file__).parents[1] / "reference" / "misa.py")
-reference = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(reference)
 
 NAMES = ("words", "voice", "face")
 LOSSES = {"similarity": 0.3, "difference": 0.7, "reconstruction": 2.0}

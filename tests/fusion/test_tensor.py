@@ -1,11 +1,9 @@
 """Tensor fusion and its low-rank form: against their transcriptions, against each other, and their sizes."""
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
+from reference import lmf, tfn
 
 from workbench.errors import ConfigError
 from workbench.fusion.context import Context
@@ -14,16 +12,6 @@ from workbench.taps import record
 
 NOTHING = Context({}, {}, torch.zeros(0, dtype=torch.int64))
 SIZES = {2: {"sound": 3, "touch": 2}, 3: {"text": 3, "audio": 2, "vision": 4}, 4: {"a": 2, "b": 3, "c": 1, "d": 2}}
-
-
-def load(name):
-    spec = importlib.util.spec_from_file_location(f"reference_{name}", Path(__file__).parents[1] / "reference" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-tfn, lmf = load("tfn"), load("lmf")
 
 
 def numbers(sizes, n=4, seed=0):

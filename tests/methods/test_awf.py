@@ -1,20 +1,13 @@
 """Adaptive weight fusion against its naive transcription."""
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import torch
+from reference import awf as reference
 
 from workbench import balance, methods
 from workbench.fusion.attention import AdaptiveWeightFusion
 from workbench.fusion.context import Context
 from workbench.taps import record
-
-_path = Path(__file__).parents[1] / "reference" / "awf.py"
-_spec = importlib.util.spec_from_file_location("reference_awf", _path)
-reference = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(reference)
 
 NOTHING = Context({}, {}, torch.zeros(0, dtype=torch.int64))
 

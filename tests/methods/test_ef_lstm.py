@@ -1,17 +1,11 @@
 """EF-LSTM, the whole model, against its naive transcription on unaligned data."""
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
+from reference import ef_lstm as reference
 
 from workbench import methods
-
-_spec = importlib.util.spec_from_file_location("reference_ef_lstm_model", Path(__file__).parents[1] / "reference" / "ef_lstm.py")
-reference = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(reference)
 
 
 def test_the_model_meets_the_transcription(toy):

@@ -1,26 +1,15 @@
 """Graph-MFN against its naive transcription, and what its graph promises."""
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
+from reference import graph_mfn as reference
+from reference import mfn
 
 from workbench import methods
 from workbench.errors import ConfigError
 from workbench.fusion.dynamic_graph import DynamicFusionGraph
 from workbench.taps import record
-
-
-def _load(name):
-    spec = importlib.util.spec_from_file_location(f"reference_{name}_for_graph", Path(__file__).parents[1] / "reference" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-mfn, reference = _load("mfn"), _load("graph_mfn")
 
 SETTINGS = {"hidden_size": 4, "memory_size": 5, "node_size": 3, "network_size": 6, "retain_size": 3, "update_size": 8, "post_size": 2}
 

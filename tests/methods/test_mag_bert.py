@@ -1,12 +1,12 @@
 """MAG-BERT: the gate against its naive transcription, and a pretrained model split around it."""
 
-import importlib.util
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from reference import mag_bert as reference
 
 from workbench import balance, methods
 from workbench.attention import Transformer
@@ -21,11 +21,6 @@ from workbench.taps import record
 from workbench.tasks import make_task
 from workbench.text import load_text_model, prepare_text
 from workbench.training import predict, training
-
-_path = Path(__file__).parents[1] / "reference" / "mag_bert.py"
-_spec = importlib.util.spec_from_file_location("reference_mag_bert", _path)
-reference = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(reference)
 
 SENTENCES = ("a fine film", "the plot is a mess but the film is fine", "mess", "fine fine fine")
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "fine", "film", "the", "plot", "is", "mess", "but"]

@@ -1,22 +1,15 @@
 """MFN against its naive transcription, and what its parts promise."""
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
+from reference import mfn as reference
 
 from workbench import methods
 from workbench.data.batch import Modality
 from workbench.errors import ConfigError
 from workbench.fusion.context import Context
 from workbench.taps import record
-
-_path = Path(__file__).parents[1] / "reference" / "mfn.py"
-_spec = importlib.util.spec_from_file_location("reference_mfn", _path)
-reference = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(reference)
 
 SETTINGS = {"hidden_size": 4, "memory_size": 5, "attention_size": 6, "candidate_size": 7, "retain_size": 3, "update_size": 8, "post_size": 2}
 

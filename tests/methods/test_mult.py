@@ -1,11 +1,9 @@
 """MulT against its naive transcription, its parameter count by the paper, and what the convolution, the mask and the last step do."""
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
+from reference import mult as reference
 
 from workbench import methods
 from workbench.data.batch import Batch, Modality
@@ -13,11 +11,6 @@ from workbench.data.views import View, apply
 from workbench.errors import ConfigError
 from workbench.methods.mult import TemporalConvolution
 from workbench.taps import record
-
-_path = Path(__file__).parents[1] / "reference" / "mult.py"
-_spec = importlib.util.spec_from_file_location("reference_mult", _path)
-reference = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(reference)
 
 SMALL = {"hidden_size": 4, "heads": 2, "layers": 2, "memory_layers": 1}
 

@@ -1,28 +1,18 @@
 """TFN and LMF, whole models, against their naive transcriptions; sizes by the papers' formulas."""
 
-import importlib.util
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from reference import ef_lstm as early
+from reference import lmf, tfn
 
 from workbench import methods
 from workbench.errors import ConfigError
 from workbench.model import FusionModel
 
 SMALL = {"hidden_size": 8, "post_size": 5}
-
-
-def load(name):
-    spec = importlib.util.spec_from_file_location(f"reference_{name}_model", Path(__file__).parents[1] / "reference" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-tfn, lmf, early = load("tfn"), load("lmf"), load("ef_lstm")
 
 
 def weights(module):

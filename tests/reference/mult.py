@@ -1,13 +1,7 @@
 """Naive float64 transcription of MulT (Tsai et al., ACL 2019) for one sample, written from the paper alone; attention is that of `attention.py`."""
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
-
-_spec = importlib.util.spec_from_file_location("reference_attention_of_mult", Path(__file__).with_name("attention.py"))
-attention = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(attention)
+from reference import attention
 
 
 def eq2_convolution(x, kernel):

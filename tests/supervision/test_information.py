@@ -1,13 +1,12 @@
 """MMIM's bound on the mutual information against its transcription and against what is known of Gaussians."""
 
-import importlib.util
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import xarray as xr
+from reference import mmim as reference
 
 from workbench import methods
 from workbench.data.batch import Batch, Modality, TaskSpec
@@ -18,10 +17,6 @@ from workbench.plan import Plan
 from workbench.supervision.information import LIMIT, RIDGE, ConditionalGaussian, InformationBound, mixture_entropy
 from workbench.supervision.polarity import groups, label_group, neutral, sides
 from workbench.training import training
-
-_spec = importlib.util.spec_from_file_location("reference_mmim", Path(__file__).parents[1] / "reference" / "mmim.py")
-reference = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(reference)
 
 TASKS = {
     "regression": TaskSpec("regression"),

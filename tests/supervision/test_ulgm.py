@@ -1,13 +1,12 @@
 """Self-MM's label generation against hand calculation and its transcription; what is kept, what leaks, what is resumed."""
 
-import importlib.util
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import xarray as xr
+from reference import ulgm as reference
 
 from workbench import methods
 from workbench.data.batch import TaskSpec
@@ -16,10 +15,6 @@ from workbench.fitting import fit
 from workbench.plan import Plan
 from workbench.supervision.ulgm import LabelGenerator, relative_distance, weighted_error
 from workbench.training import TrainingState, training
-
-_spec = importlib.util.spec_from_file_location("reference_ulgm", Path(__file__).parents[1] / "reference" / "ulgm.py")
-reference = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(reference)
 
 SIGNED = TaskSpec("regression", low=-3, high=3)
 SMALL = {"hidden_size": 8, "post_size": 6, "unimodal_size": 5}
