@@ -163,6 +163,16 @@ def test_train_as_json(call, tmp_path):
     assert run.config["counts"] == {"train": 40, "valid": 20, "test": 20}
 
 
+def test_train_says_whose_settings_it_took(call, tmp_path):
+    for options, said in (
+        ([], "Settings: workbench, opinions/balanced: means over time"),
+        (["--no-preset"], "Settings: the defaults, and those given."),
+    ):
+        found = call("train", "misa", "opinions", *QUICK, *options, "--runs", tmp_path)
+        assert found.code == 0
+        assert said in found.out
+
+
 def test_compare_as_text_and_as_json(call, runs):
     rows = json.loads(call("compare", "--runs", runs, "--json").out)
     assert [(row["dataset"], row["variant"], row["seeds"]) for row in rows] == [("opinions/starved", "lf_dnn", 1)]

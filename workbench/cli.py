@@ -165,6 +165,7 @@ def train(
     headline = run.config["headline"]
     scores = "  ".join(f"{split} {headline} {run.metrics[split][headline]:.3f}" for split in ("valid", "test") if split in run.metrics)
     typer.echo(f"{run.id}: {scores}  (best of {run.metrics['epochs']} epochs: {run.metrics['best_epoch']}, by valid loss)")
+    typer.echo(f"Settings: {run.config['preset'] or 'the defaults'}, and those given.")
     typer.echo(f"Next: {run.path}/  ·  workbench compare --runs {runs}")
 
 
