@@ -128,3 +128,15 @@ def test_a_streamed_split_gives_the_same_batches(monkeypatch):
     for one, other in zip(plain.batches(2, seed=1), streamed.batches(2, seed=1), strict=True):
         assert torch.equal(one["audio"].values, other["audio"].values)
         assert torch.equal(one.index, other.index)
+
+
+@pytest.mark.parametrize("shape", [(1,), (3, 2)])
+@pytest.mark.parametrize("lengths", [(1, 1, 1), (2, 1, 3)])
+def test_nan_in_the_place_of_what_is_missing_is_not_seen(lengths, shape):
+    values = torch.ones(sum(lengths), *shape)
+    values[1] = float("nan")
+    flags = torch.ones(len(values), dtype=torch.bool)
+    flags[1] = False
+    column = Column(values, torch.tensor([0, *np.cumsum(lengths)]), flags)
+    assert bool(column.pad(torch.arange(3)).values.isfinite().all())
+    assert all(bool(column[i].isfinite().all()) for i in range(3))

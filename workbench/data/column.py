@@ -84,7 +84,7 @@ class Column:
         """The real steps of one sample; zeros where a step is missing."""
         part = slice(int(self.offsets[row]), int(self.offsets[row + 1]))
         values = self.values[part]
-        return values if self.present is None else values * _over(self.present[part], values)
+        return values if self.present is None else _without_absent(values, self.present[part])
 
     @property
     def lengths(self) -> Tensor:
@@ -159,7 +159,7 @@ class Column:
         mask = torch.ones(len(position), 1, dtype=torch.bool, device=values.device)
         if self.present is not None:
             mask = self.present[position][:, None]
-            values = values * _over(mask[:, 0], values)
+            values = _without_absent(values, mask[:, 0])
         return Modality(values if is_image else values.unsqueeze(1), mask, self.present is not None)
 
     def _copied(self, starts: np.ndarray, lengths: np.ndarray, is_real: np.ndarray) -> Modality:
@@ -195,9 +195,9 @@ def raw(tensor: Tensor) -> memoryview:
     return memoryview(tensor.detach().cpu().contiguous().numpy().reshape(-1)).cast("B")
 
 
-def _over(flags: Tensor, values: Tensor) -> Tensor:
-    """One flag a step, shaped to multiply the values."""
-    return flags.view(-1, *[1] * (values.dim() - 1)).to(values.dtype)
+def _without_absent(values: Tensor, present: Tensor) -> Tensor:
+    """Zeros where a step is not there, whatever stands in its place."""
+    return values.masked_fill(~present.view(-1, *[1] * (values.dim() - 1)), 0)
 
 
 def offsets_of(lengths: Sequence[int] | Tensor) -> Tensor:
