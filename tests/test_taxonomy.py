@@ -49,7 +49,7 @@ def test_apart_and_together_differ_as_they_say(data):
     one = studies.any_draw(data)
     for variant in (*taxonomy.APART.values(), *taxonomy.TOGETHER.values()):
         methods.build(variant["method"], variant.get("config", {}), one.spec)
-    added, multiplied = taxonomy.APART["features, added"], taxonomy.TOGETHER["features, multiplied"]
+    added, multiplied = taxonomy.APART["added"], taxonomy.TOGETHER["multiplied"]
     assert added["method"] == multiplied["method"]
     assert (added["config"], multiplied["config"]) == ({"merge": "add"}, {"merge": "multiply"})
 

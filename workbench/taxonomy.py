@@ -24,18 +24,21 @@ STRATEGIES = tuple(f"{family}.{strategy}" for family, strategies in methods.FAMI
 DECISION, HIERARCHICAL = "encoder_decoder.decision", "encoder_decoder.hierarchical"
 
 APART = {
-    "decisions, averaged": {"method": DECISION},
-    "decisions, learned mean": {"method": DECISION, "config": {"combine": "learned"}},
-    "features, added": {"method": HIERARCHICAL, "config": {"merge": "add"}},
+    "averaged": {"method": DECISION},
+    "weighed": {"method": DECISION, "config": {"combine": "learned"}},
+    "added": {"method": HIERARCHICAL, "config": {"merge": "add"}},
 }
-"""Variants that add: what each modality says on its own, or its features."""
+"""Variants that add: the decisions of each modality, averaged or with learned weights, or its features."""
 
 TOGETHER = {
-    "features, multiplied": {"method": HIERARCHICAL, "config": {"merge": "multiply"}},
-    "all products, low rank": {"method": "constraint.low_rank"},
-    "attention over all tokens": {"method": "attention.transformer"},
+    "multiplied": {"method": HIERARCHICAL, "config": {"merge": "multiply"}},
+    "low rank": {"method": "constraint.low_rank"},
+    "attention": {"method": "attention.transformer"},
 }
-"""Variants in which one modality can turn round what another says. The first differs from `features, added` in nothing but the merge."""
+"""Variants in which one modality can turn round what another says: features multiplied, all their products, attention.
+
+`added` and `multiplied` differ in nothing but the merge.
+"""
 
 GROWING = (
     "encoder_decoder.raw",

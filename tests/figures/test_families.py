@@ -147,7 +147,7 @@ def test_noise_says_its_unit_and_each_modality_its_own_amount() -> None:
     more = frame[(frame["modality"] == "audio") & (frame["amount"] == 1)]
     frame = pd.concat([frame, more.assign(amount=4.0, value=more["value"] - 0.3)])
     figure = robustness_curves(frame)
-    assert figure.layout.xaxis.title.text == "noise (sd of a feature; share of tokens)"
+    assert figure.layout.xaxis.title.text == "amount of noise"
     assert "standard deviations of a feature; of tokens the share that becomes unknown." in caption_of(figure)
     assert alt_of(figure).startswith("a, audio disturbed: -.400") and "at noise 4: the largest loss" in alt_of(figure)
     weaker = robustness_curves(frame.assign(value=frame["value"].where(frame["amount"] < 4, 0.85)))
@@ -199,3 +199,26 @@ def test_treatments_take_the_highest_rate_and_refuse_unknown_ones() -> None:
     with pytest.raises(DataError, match='does not know the treatment "magic"'):
         treatment_bars(treated().replace("synthesis", "magic"))
     assert "not both there" in caption_of(treatment_bars(treated().query("treatment != 'synthesis'")))
+
+
+def test_of_many_strategies_the_ones_worth_naming_are_named():
+    """Nothing as cheap is better than a, c and i; b is the worst, j the dearest."""
+    scores = {
+        "a": (10, 0.6),
+        "b": (20, 0.4),
+        "c": (30, 0.7),
+        "d": (40, 0.65),
+        "e": (50, 0.6),
+        "f": (60, 0.5),
+        "g": (70, 0.5),
+        "i": (80, 0.9),
+        "j": (90, 0.8),
+    }
+    rows = [{"variant": v, "family": "graph", "seed": seed, "value": y, "parameters": x} for v, (x, y) in scores.items() for seed in (0, 1)]
+    figure = score_against_cost(pd.DataFrame(rows), metric="Acc-2")
+    assert {note.text for note in figure.layout.annotations if len(note.text) == 1} == {"a", "b", "c", "i", "j"}
+    assert "Named: the best at its cost or less" in figure.layout.meta["caption"]
+    few = score_against_cost(pd.DataFrame(rows[:16]), metric="Acc-2")
+    assert {note.text for note in few.layout.annotations if len(note.text) == 1} == set("abcdefgi")
+    lower = score_against_cost(pd.DataFrame(rows), metric="MAE")
+    assert {note.text for note in lower.layout.annotations if len(note.text) == 1} == {"a", "b", "i", "j"}

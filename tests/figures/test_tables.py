@@ -7,6 +7,7 @@ import pytest
 
 from workbench.errors import ConfigError
 from workbench.figures import score_table
+from workbench.figures.cells import html_table
 from workbench.figures.tables import unbeaten
 
 
@@ -87,3 +88,11 @@ def test_small_intervals_lie_between_zero_and_one() -> None:
 def test_an_unknown_metric_names_the_known_ones() -> None:
     with pytest.raises(ConfigError, match='unknown metric "acuracy". Did you mean accuracy'):
         score_table(CLEAR, metrics=["acuracy"])
+
+
+@pytest.mark.parametrize(("bold", "is_said"), [((True, True, True), True), ((True, False, True), False), ((True, True), False)])
+def test_a_column_that_ranks_nothing_says_so(bold, is_said):
+    rows = [[{"text": f"variant {i}"}, {"text": ".5", "is_bold": is_bold}] for i, is_bold in enumerate(bold)]
+    published = [{"text": "published", "is_italic": True}, {"text": ".6", "is_italic": True}]
+    html = html_table({"columns": ["variant", "accuracy"], "rows": [*rows, published]})
+    assert ("tell nothing in it apart" in html) == is_said

@@ -144,3 +144,14 @@ def test_few_and_many_modalities(count):
     assert len(nodes) <= MOST
     streams = nodes[nodes["name"].str.contains(" from | × ")]
     assert streams["calls"].sum() == count * (count - 1)
+
+
+@pytest.mark.parametrize("name", ["constraint.dcca", "constraint.contrastive", "constraint.cmd"])
+def test_what_only_a_loss_sees_does_not_lead_to_the_prediction(toy, name):
+    """The head hears the three vectors side by side, and nothing of the terms that relate them."""
+    nodes, edges, _ = data_path(methods.build(name, SMALL, toy.spec), toy["train"].batch(torch.arange(6)))
+    nodes = nodes.set_index("id")
+    (head,) = nodes.index[nodes["kind"] == "head"]
+    (before,) = edges.loc[edges["to"] == head, "from"]
+    assert nodes.loc[before, "shape"] == "6 × 24"
+    assert nodes.loc[edges.loc[edges["to"] == before, "from"], "kind"].tolist() == ["projection"] * 3

@@ -6,6 +6,7 @@ from typing import Any
 
 STYLE = "font-variant-numeric:tabular-nums;padding:.25em .8em"
 NOTE = "Bold: not beaten by any other (paired by seed, Holm, 5 %). =: ties with every bold cell of its column. Italic: published, never ranked."
+ALL_BOLD = "Where a whole column is bold, these seeds tell nothing in it apart: look at the intervals, or take more seeds."
 
 
 def html_table(cells: Mapping[str, Any]) -> str:
@@ -13,8 +14,15 @@ def html_table(cells: Mapping[str, Any]) -> str:
     head = "".join(f'<th scope="col" style="{_style(place)}">{escape(str(column))}</th>' for place, column in enumerate(cells["columns"]))
     rows = "".join(f"<tr>{''.join(_cell(cell, place) for place, cell in enumerate(row))}</tr>" for row in cells["rows"])
     is_ranked = any(cell.get("is_bold") or cell.get("is_italic") for row in cells["rows"] for cell in row)
-    note = f'<p class="note"><small>{escape(unbroken(NOTE))}</small></p>' if is_ranked else ""
+    said = f"{NOTE} {ALL_BOLD}" if _is_all_bold(cells["rows"]) else NOTE
+    note = f'<p class="note"><small>{escape(unbroken(said))}</small></p>' if is_ranked else ""
     return f'<div class="wide"><table class="scores"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>{note}'
+
+
+def _is_all_bold(rows: Sequence[Sequence[Mapping[str, Any]]]) -> bool:
+    """True where a column of three rows or more ranks nothing."""
+    own = [row for row in rows if not any(cell.get("is_italic") for cell in row)]
+    return len(own) > 2 and any(all(cell.get("is_bold") for cell in column) for column in zip(*own, strict=True))
 
 
 def unbroken(text: str) -> str:

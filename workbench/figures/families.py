@@ -1,6 +1,6 @@
 """Which strategy gives what, at what cost?"""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,9 @@ from workbench.figures.frames import by_seed, checked, names
 from workbench.figures.palette import INK, QUIET
 from workbench.figures.tables import ScoreTable, score_table, unbeaten
 from workbench.statistics import mean_and_spread, mean_interval, p_value, score
+
+MOST_NAMED = 8
+"""With more strategies than these only some are named in the figure."""
 
 COSTS = {"parameters": "parameters", "seconds": "s/epoch", "memory": "memory of a training step [MB]"}
 """Columns of cost, and what they are called."""
@@ -109,8 +112,10 @@ def score_against_cost(frame: pd.DataFrame, *, metric: str = "score", cost: str 
     figure.update_yaxes(range=y_range)
     for family, rows in table.groupby("family", sort=False):
         _draw_points(figure, rows, str(family), marks[str(family)])
-    _label_points(figure, table, x_range, y_range)
+    named = table if len(table) <= MOST_NAMED else table.loc[_worth_naming(table, captions.is_lower_better(metric))]
+    _label_points(figure, table, named.index, x_range, y_range)
     read = "Marks: mean over seeds; bar: its 95 % interval; one mark a family."
+    read += "" if len(named) == len(table) else " Named: the best at its cost or less, the worst and the dearest; point at any other."
     return captions.attach(figure, *_findings(frame, table, metric, cost), read, captions.MEMORY if cost == "memory" else "")
 
 
@@ -137,13 +142,21 @@ def _draw_points(figure: go.Figure, rows: pd.DataFrame, family: str, symbol: str
     figure.update_layout(showlegend=True, legend={"orientation": "h", "x": 0, "y": 1.01, "yanchor": "bottom", "font": {"size": 14}})
 
 
-def _label_points(figure: go.Figure, table: pd.DataFrame, x_range: list[float], y_range: list[float]) -> None:
-    """Each strategy's name beside its mark, where it covers neither another name nor a mark."""
+def _worth_naming(table: pd.DataFrame, is_low: bool) -> list[str]:
+    """The strategies that nothing as cheap is better than, the worst and the dearest."""
+    gain = -table["mean"] if is_low else table["mean"]
+    front = [name for name in table.index if gain[name] >= gain[table["cost"] <= table.loc[name, "cost"]].max()]
+    return list(dict.fromkeys([*front, str(gain.idxmin()), str(table["cost"].idxmax())]))
+
+
+def _label_points(figure: go.Figure, table: pd.DataFrame, named: Iterable[str], x_range: list[float], y_range: list[float]) -> None:
+    """Names beside their marks, where they cover neither another name nor a mark."""
     wide, tall = canvas.WIDTH - canvas.MARGIN["l"] - canvas.MARGIN["r"], 460
     x = (np.log10(table["cost"].to_numpy()) - x_range[0]) / (x_range[1] - x_range[0]) * wide
     y = (y_range[1] - table["mean"].to_numpy()) / (y_range[1] - y_range[0]) * tall
     taken = [(a - 7, b - 7, a + 7, b + 7) for a, b in zip(x, y, strict=True)]
-    for place, name in enumerate(table.index):
+    for name in named:
+        place = table.index.get_loc(name)
         width = 6.4 * len(str(name)) + 4
         options = [_box(x[place], y[place], width, side, drop) for drop in (0, -13, 13, -26, 26, -39, 39) for side in (1, -1)]
         inside = [box for box in options if box[0] > 0 and box[2] < wide and box[1] > 0 and box[3] < tall] or options

@@ -18,7 +18,7 @@ TREATMENTS = {"present": "", "zeros": "-open", "synthesis": "-open-dot"}
 NOTHING = "none"
 """The modality of rows in which nothing is missing."""
 
-WORDS = {"missing": "share of samples without it", "noise": "noise (sd of a feature; share of tokens)"}
+WORDS = {"missing": "share of samples without it", "noise": "amount of noise"}
 """Kinds of disturbance, and what their rate is."""
 
 READ = {"noise": "Noise: standard deviations of a feature; of tokens the share that becomes unknown."}

@@ -86,6 +86,7 @@ class Drawing:
         self.modules = dict(model.named_modules())
         self.parts = Parts({}, {})
         self._calls = _by_path(follow.calls)
+        self._leads = _leads(follow, ends)
         self._open = self._meeting_places(follow) if is_open else set()
         places = [self._place(step) for step in follow.steps]
         edges = [(places[source], places[step.number]) for step in follow.steps for source in sorted(step.sources)]
@@ -138,7 +139,8 @@ class Drawing:
         inside = next((place for place in step.modules if place in self._open), path)
         if path.startswith("balance"):
             return Node(("balance", step.reach), "operation", "balance", path)
-        return Node((inside, step.site, step.reach), "operation", _operation_name(step), inside)
+        # One line of code may make the prediction's part and a loss term's: they are told apart.
+        return Node((inside, step.site, step.reach, self._leads[step.number]), "operation", _operation_name(step), inside)
 
     def _is_one(self, path: str) -> bool:
         """True for a module each of whose calls gives tensors of the same modalities only: it can stand as one part."""
@@ -216,6 +218,18 @@ def _by_path(calls: Iterable[Call]) -> dict[str, list[Call]]:
 
 def _reach(follow: Follow, sources: Iterable[int]) -> frozenset[str]:
     return frozenset().union(*(follow.steps[number].reach for number in sources))
+
+
+def _leads(follow: Follow, ends: dict) -> list[frozenset[tuple[str, str]]]:
+    """The ends that each step leads to: the prediction alone where it leads there."""
+    found: list[set[tuple[str, str]]] = [set() for _ in follow.steps]
+    for end, (sources, _) in ends.items():
+        for number in sources:
+            found[number].add(end)
+    for step in reversed(follow.steps):
+        for source in step.sources:
+            found[source] |= found[step.number]
+    return [frozenset({OUTPUT} if OUTPUT in end else end) for end in found]
 
 
 def _numbers(shape: tuple[int, ...]) -> int:
