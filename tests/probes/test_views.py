@@ -15,7 +15,7 @@ from workbench.errors import ConfigError
 from workbench.figures.captions import alt_of
 from workbench.figures.views import draw_view
 from workbench.fitting import fit
-from workbench.probes.views import kinds_of, record_views, step_words, views
+from workbench.probes.views import kinds_of, last_layers, record_views, step_words, views
 
 SMALL = {"hidden_size": 8, "post_size": 5}
 METHODS = sorted(name for name, module in methods.METHODS.items() if find_spec(module))
@@ -199,3 +199,9 @@ def test_without_rows_the_sample_comes_first_then_others(toy):
     assert record_views(model, toy, sample=2)["sample"].values.tolist() == [valid.ids[i] for i in (2, 0, 1, *range(3, 24))][: len(valid)]
     few = replace(toy, splits={**toy.splits, "valid": valid.take([0, 1, 2])})
     assert record_views(model, few, sample=1)["sample"].values.tolist() == [valid.ids[i] for i in (1, 0, 2)]
+
+
+def test_of_several_layers_the_last_is_kept():
+    taps = ["fusion.a.layers.0.attention.weights", "fusion.a.layers.1.attention.weights", "fusion.b.layers.0.attention.weights", "fusion.gate"]
+    kept = last_layers([{"tap": tap} for tap in taps])
+    assert [view["tap"] for view in kept] == [taps[1], taps[2], taps[3]]

@@ -205,6 +205,12 @@ def views(seen: xr.Dataset, *, sample: int = 0) -> list[dict[str, Any]]:
     return found
 
 
+def last_layers(found: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Of views that differ only in the layer they are of, the last layer's."""
+    last = {re.sub(r"(^|\.)layers\.\d+(?=\.|$)", r"\1layers", view["tap"]): view for view in found}
+    return list(last.values())
+
+
 def _partner(name: str, kinds: Mapping[str, str]) -> str | None:
     """The tap of specific vectors that belongs to this tap of shared ones."""
     where, _, leaf = name.rpartition(".")
