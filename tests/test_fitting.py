@@ -274,7 +274,7 @@ def test_the_floor_is_counted_over_all_epochs(toy, tmp_path):
     assert sum(run.metrics["balance"].values()) > sum(run.model().balance.facts().values())
 
 
-def test_sgd_has_its_own_defaults_of_the_rule():
+def test_sgd_has_its_own_defaults_of_the_rule(toy):
     assert order("lf_dnn", toy, balance="b_fusion", plan={"optimizer": "sgd"}).balance_config["rate"] == 0.001
     assert order("lf_dnn", toy, balance="b_fusion").balance_config["rate"] == 0.01
     given = order("lf_dnn", toy, balance="b_fusion", plan={"optimizer": "sgd"}, balance_config={"rate": 0.5}).balance_config

@@ -31,7 +31,7 @@ def test_the_table_has_family_score_and_costs_and_marks_ties() -> None:
     frame = strategies_table(FRAME, metric="accuracy").frame
     assert frame.loc["cross"].tolist() == ["attention", ".905 ± .013 =", "90,000", "4.6", "120.0"]
     assert frame.loc["raw"].tolist() == ["encoder_decoder", ".800 ± .008", "500", "0.12", "2.0"]
-    assert frame.columns.tolist() == ["family", "accuracy ↑ (n = 4)", "parameters", "s/epoch", "memory of a training step [MB]"]
+    assert frame.columns.tolist() == ["family", "accuracy ↑ (n = 4)", "parameters", "s/epoch", "memory [MB]"]
 
 
 def test_the_table_as_a_page_and_as_numbers() -> None:
@@ -72,7 +72,7 @@ def test_scatter_tells_whether_cost_and_score_go_together() -> None:
 def test_scatter_of_bytes_is_in_megabytes() -> None:
     figure = score_against_cost(FRAME, cost="memory")
     assert sorted(float(trace.x[0]) for trace in figure.data) == [2.0, 10.0, 120.0]
-    assert figure.layout.xaxis.title.text == "memory of a training step [MB] (log scale)"
+    assert figure.layout.xaxis.title.text == "memory [MB] (log scale)"
     assert "weights, gradients and Adam's two moments, counted." in caption_of(figure)
     assert "moments" not in caption_of(score_against_cost(FRAME))
     with pytest.raises(DataError, match="rows whose parameters are above zero"):

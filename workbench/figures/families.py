@@ -18,7 +18,7 @@ from workbench.statistics import mean_and_spread, mean_interval, p_value, score
 MOST_NAMED = 8
 """With more strategies than these only some are named in the figure."""
 
-COSTS = {"parameters": "parameters", "seconds": "s/epoch", "memory": "memory of a training step [MB]"}
+COSTS = {"parameters": "parameters", "seconds": "s/epoch", "memory": "memory [MB]"}
 """Columns of cost, and what they are called."""
 
 MARKS = ("circle", "x", "diamond-open", "star", "cross", "hexagon-open", "square-open", "triangle-down-open")
