@@ -1,6 +1,10 @@
 """Data that the tests make themselves, and a folder of its own for every cache."""
 
+import os
 from collections.abc import Callable
+
+# Models of the tests are so small that a second thread costs more than it brings; what the tests start inherits it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
