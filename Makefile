@@ -10,7 +10,7 @@ SOURCES := workbench tests notebooks
 	@echo "[1/3] environment  .venv is being made (once, some minutes)"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: Python >= 3.11 is needed, $$($(PYTHON) --version) was found; try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[lab,text,data,dev]'
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[lab,text,data,sweep,dev]'
 	@touch $@
 
 report: .venv/ready

@@ -166,11 +166,16 @@ def test_train_as_json(call, tmp_path):
 def test_train_says_whose_settings_it_took(call, tmp_path):
     for options, said in (
         ([], "Settings: workbench, opinions/balanced: means over time"),
-        (["--no-preset"], "Settings: the defaults, and those given."),
+        (["--preset", "none"], "Settings: the defaults, and those given."),
     ):
         found = call("train", "misa", "opinions", *QUICK, *options, "--runs", tmp_path)
         assert found.code == 0
         assert said in found.out
+
+
+def test_train_takes_a_preset_by_name(call, tmp_path):
+    found = call("train", "tfn", "opinions", *QUICK, "--preset", "mosi", "--runs", tmp_path)
+    assert (found.code, "Settings: MMSA config_regression.json, tfn on mosi" in found.out) == (0, True)
 
 
 def test_compare_as_text_and_as_json(call, runs):

@@ -204,8 +204,13 @@ def test_orders(toy):
     mosi = replace(toy, name="mosi")
     assert order("awf", mosi).plan.learning_rate == 1e-4
     assert order("awf", mosi).preset == "adaptive weight fusion (2024), Table 2"
-    assert order("awf", mosi, has_preset=False).plan.learning_rate == 1e-3
-    assert order("awf", mosi, has_preset=False).preset == ""
+    assert order("awf", mosi, preset="none").plan.learning_rate == 1e-3
+    assert order("awf", mosi, preset="none").preset == ""
+    assert order("awf", toy, preset="mosi").preset == "adaptive weight fusion (2024), Table 2"
+    with pytest.raises(ConfigError, match="the preset mosi of misa reads sentences"):
+        order("misa", toy, preset="mosi")
+    with pytest.raises(ConfigError, match='unknown preset of awf "mosy". Did you mean mosi'):
+        order("awf", toy, preset="mosy")
     assert order("awf", mosi, plan={"learning_rate": 0.5}).plan.learning_rate == 0.5
     names = [order("awf", toy).variant, order("awf", toy, balance="none").variant, order("lf_dnn", toy, balance="b_fusion").variant]
     assert names == ["awf", "awf - b_fusion", "lf_dnn + b_fusion"]

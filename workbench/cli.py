@@ -34,7 +34,7 @@ Runs = Annotated[Path, typer.Option("--runs", help="folder of runs")]
 
 @app.command("list", rich_help_panel=LOOK)
 def list_names(
-    what: Annotated[str, typer.Argument(help="methods, datasets, balancers, encoders, notebooks or reports")],
+    what: Annotated[str, typer.Argument(help="methods, presets, datasets, balancers, encoders, notebooks or reports")],
     on: Annotated[str, typer.Option(help="methods: count each one's parameters on this data set")] = "",
     as_json: Json = False,
 ) -> None:
@@ -135,7 +135,9 @@ def train(
     root: Root = None,
     path: FilePath = None,
     resume: Annotated[bool, typer.Option("--resume", help="go on where an interrupted run of exactly these settings stopped")] = False,
-    has_preset: Annotated[bool, typer.Option("--preset/--no-preset", help="use the paper's settings for this data set, where there are any")] = True,
+    preset: Annotated[
+        str, typer.Option(help="published settings: default (for this data set), none, or a name of: workbench list presets")
+    ] = "default",
     as_json: Json = False,
 ) -> None:
     """Train one model and keep the run.  Example: workbench train lf_dnn opinions/starved --balance b_fusion"""
@@ -157,7 +159,7 @@ def train(
         bar.set_postfix_str(f"loss train {epoch.loss['train']:.3f}, valid {epoch.loss['valid']:.3f}")
 
     with bar:
-        run = fit(method, data, config=groups["config"], balance=balance, balance_config=groups["balance"], plan=plan, has_preset=has_preset,
+        run = fit(method, data, config=groups["config"], balance=balance, balance_config=groups["balance"], plan=plan, preset=preset,
                   runs=runs, resume=resume, on_epoch=show)  # fmt: skip
     if as_json:
         _print_json({"id": run.id, "path": str(run.path), "metrics": run.metrics})

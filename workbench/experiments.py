@@ -94,7 +94,7 @@ def compare(
 
     Args:
         data: one data set for all seeds, or one for each seed (simulated data: another draw for each).
-        variants: name in tables -> {"method": ..., and any of modalities, config, balance, balance_config, plan, has_preset}.
+        variants: name in tables -> {"method": ..., and any of modalities, config, balance, balance_config, plan, preset}.
         seeds: how many (0, 1, ...), or which.
         plan: values for every variant's plan; a variant's own win.
         runs: folder of runs.

@@ -74,7 +74,7 @@ def order(
     balance: str | None = "default",
     balance_config: Mapping[str, Any] | None = None,
     plan: Mapping[str, Any] | Plan | None = None,
-    has_preset: bool = True,
+    preset: str = "default",
     variant: str | None = None,
 ) -> Order:
     """Names and values, checked and completed by the paper's preset for the data set.
@@ -82,17 +82,17 @@ def order(
     Args:
         data: what it is trained on.
         balance: a rule, `none`, or `default` (the rule that belongs to the method, if any).
-        has_preset: use the paper's settings for this data set, as far as it can have them (`Preset.suited`); given values win.
+        preset: published settings to start from, as far as the data can have them (`Preset.suited`): `default` (those for this data set, if any),
+            `none`, or the name of one of the method's (`workbench list presets`); given values win.
 
     Raises:
         ConfigError: an unknown method, rule or setting (near names are given), or a value out of bounds.
     """
     module = methods.method(method)
-    preset = methods.preset_for(method, data.name) if has_preset else None
-    preset = preset and preset.suited(data)
-    settings = {**(preset.config if preset else {}), **(config or {})}
+    published = methods.chosen_preset(method, data, preset)
+    settings = {**(published.config if published else {}), **(config or {})}
     if not isinstance(plan, Plan):
-        plan = methods.checked(Plan, {**(preset.plan if preset else {}), **(plan or {})}, owner="the training plan")
+        plan = methods.checked(Plan, {**(published.plan if published else {}), **(plan or {})}, owner="the training plan")
     rule = module.BALANCE if balance == "default" else None if balance == "none" else balance
     rule_config: dict[str, Any] = {}
     if rule:
@@ -102,7 +102,7 @@ def order(
         f"{method} + {rule}" if rule and rule != module.BALANCE else f"{method} - {module.BALANCE}" if module.BALANCE and not rule else method
     )
     checked = methods.checked(module.Config, settings, owner=f"method {method}")
-    return Order(method, checked, rule, rule_config, plan, name, preset.source if preset else "")
+    return Order(method, checked, rule, rule_config, plan, name, published.source if published else "")
 
 
 def fit(
@@ -125,7 +125,7 @@ def fit(
         resume: go on from a checkpoint of exactly this run, if one was left; a finished one is returned.
         reuse: where exactly this run is finished already, return it.
         on_epoch: called with each `Epoch`.
-        settings: see `order` (config, balance, balance_config, plan, has_preset, variant).
+        settings: see `order` (config, balance, balance_config, plan, preset, variant).
 
     Raises:
         ConfigError: an unknown name or value.

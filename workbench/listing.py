@@ -10,13 +10,14 @@ from workbench.errors import WorkbenchError, unknown
 
 
 def listing(what: str) -> dict[str, str]:
-    """Name and one line each, of methods, datasets, balancers, encoders, notebooks or reports.
+    """Name and one line each, of methods, presets, datasets, balancers, encoders, notebooks or reports.
 
     Raises:
         ConfigError: there is no such list.
     """
     makers = {
         "methods": _methods,
+        "presets": _presets,
         "datasets": _datasets,
         "balancers": _balancers,
         "encoders": _encoders,
@@ -36,6 +37,13 @@ def _methods() -> dict[str, str]:
     from workbench import methods
 
     return {name: methods.reference(name) for name in methods.METHODS}
+
+
+def _presets() -> dict[str, str]:
+    """`method: name` of every published setting, and its source."""
+    from workbench import methods
+
+    return {f"{name}: {preset}": found.source for name in methods.METHODS for preset, found in methods.method(name).PRESETS.items()}
 
 
 def methods_table(on: str = "") -> pd.DataFrame:

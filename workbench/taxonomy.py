@@ -69,7 +69,7 @@ def trained(
     Args:
         plan: values instead of the budget's.
     """
-    settings = {name: {"balance": "none", "has_preset": False, **values} for name, values in variants.items()}
+    settings = {name: {"balance": "none", "preset": "none", **values} for name, values in variants.items()}
     return compare(data, settings, seeds=seeds, plan={**BUDGET, **(plan or {})}, runs=runs)
 
 

@@ -85,6 +85,7 @@ class Method:
         PRESETS: published settings by data set family.
         BALANCE: the balancing rule that belongs to it, or None.
         NEEDS: what it cannot do without, in words; empty: two modalities of any kind will do.
+        RANGES: published sweeps: where they are printed -> setting -> its values (`plan.learning_rate` is the plan's).
     """
 
     reference: str
@@ -94,6 +95,7 @@ class Method:
     PRESETS: dict[str, Preset] = field(default_factory=dict)
     BALANCE: str | None = None
     NEEDS: str = ""
+    RANGES: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
 
 
 def method(name: str) -> Method:
@@ -108,7 +110,9 @@ def method(name: str) -> Method:
     _family, _, strategy = name.partition(".")
     if strategy:
         return module.STRATEGIES[strategy]
-    return Method(module.__doc__ or "", module.FAMILY, module.Config, module.build, module.PRESETS, module.BALANCE, getattr(module, "NEEDS", ""))
+    said = {key: getattr(module, key) for key in ("FAMILY", "Config", "build", "PRESETS", "BALANCE")}
+    optional = {key: getattr(module, key) for key in ("NEEDS", "RANGES") if hasattr(module, key)}
+    return Method(reference=module.__doc__ or "", family=said.pop("FAMILY"), **said, **optional)
 
 
 def at_least_two(spec: Spec, *, owner: str) -> None:
@@ -154,6 +158,27 @@ def preset_for(name: str, dataset: str) -> Preset | None:
     presets = method(name).PRESETS
     family = dataset.split("/")[0]
     return presets.get(family) or presets.get(family.split("_")[0])
+
+
+def chosen_preset(name: str, data: Dataset, preset: str) -> Preset | None:
+    """The published settings that were asked for, as the data can have them.
+
+    Args:
+        name: the method.
+        preset: `default` (those for this data set, where there are any), `none`, or a name of the method's `PRESETS`.
+
+    Raises:
+        ConfigError: the method has no preset of this name, or the data cannot have the one that was named.
+    """
+    known = method(name).PRESETS
+    if preset not in ("default", "none", *known):
+        raise unknown(f"preset of {name}", preset, ("default", "none", *known), do="workbench list presets")
+    found = preset_for(name, data.name) if preset == "default" else known.get(preset)
+    suited = found and found.suited(data)
+    if suited is None and preset in known:
+        what = f"the preset {preset} of {name} reads sentences with a language model, and {data.name} has none"
+        raise ConfigError(what, expected="data with sentences", do="take preset=default or preset=none")
+    return suited
 
 
 def build(name: str, config: BaseModel | dict[str, Any], spec: Spec, *, seed: int = 0) -> FusionModel:
