@@ -24,7 +24,7 @@ from workbench.data.batch import Dataset
 from workbench.errors import ConfigError, TrainingError, WorkbenchError
 from workbench.runs import Run, frames
 from workbench.statistics import Difference, paired_difference
-from workbench.surroundings import usable_cores
+from workbench.surroundings import end_with_parent, usable_cores
 
 
 @dataclass(frozen=True)
@@ -207,9 +207,10 @@ def _train(job: dict[str, Any], data: Dataset | Mapping[int, Dataset], runs: Pat
 
 
 def _start_worker() -> None:
-    """One thread a worker: several processes with default threads on few cores run many times slower."""
+    """One thread a worker: several processes with default threads on few cores run many times slower. It ends when its parent does."""
     import torch
 
+    end_with_parent()
     torch.set_num_threads(1)
     # Ctrl-C and a kernel's interrupt reach the whole process group: a worker that waits leaves it to the parent, one that trains saves first (`fit`).
     signal.signal(signal.SIGINT, signal.SIG_IGN)

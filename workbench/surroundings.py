@@ -3,8 +3,10 @@
 import os
 import platform
 import subprocess
+import threading
 from functools import cache
 from importlib import metadata
+from multiprocessing import parent_process
 from pathlib import Path
 
 import workbench
@@ -67,6 +69,23 @@ def _git(folder: Path, *words: str) -> str:
         return subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, timeout=10, check=True).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return ""
+
+
+def end_with_parent() -> bool:
+    """Makes a worker process end the moment its parent does, also after kill -9; True in a process that `multiprocessing` started.
+
+    A pool's worker waits on a pipe whose other end it holds itself: without this it stays, with all its memory, until somebody kills it.
+    """
+    parent = parent_process()
+    if parent is None:
+        return False
+
+    def follow() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=follow, name="end with parent", daemon=True).start()
+    return True
 
 
 @cache
