@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 REPORT ?= first_light
+PROCESSES ?= 2
 SOURCES := workbench tests notebooks
 
 .PHONY: report test check format lab bench picture clean
@@ -17,7 +18,7 @@ report: .venv/ready
 	@$(BIN)/workbench report $(REPORT) $(foreach p,$(P),-p $(p))
 
 test: .venv/ready
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
 
 check: .venv/ready
 	@$(BIN)/ruff check $(SOURCES)

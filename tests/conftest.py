@@ -21,6 +21,12 @@ MIXED = {"text": "tokens", "image": "image", "sound": "sequence", "vitals": "vec
 VOCABULARY = ("<pad>", "<unknown>", *(f"word{i}" for i in range(10)))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests first, so that of several test processes none is left alone with a long one at the end."""
+    long = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in long)
+
+
 @pytest.fixture(autouse=True)
 def _own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """No test reads or writes the user's data root."""

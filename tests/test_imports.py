@@ -21,8 +21,8 @@ LAYERS = (
     ("tracing", "training", "runs", "recording", "fitting"),
     ("probes",),
     ("experiments",),
-    ("studies",),
-    ("taxonomy",),
+    ("studies", "sweeps"),
+    ("taxonomy", "evidence", "depth", "cases"),
     ("report", "bench", "listing"),
     ("cli",),
 )

@@ -38,7 +38,11 @@ def test_lists_hold_what_there_is():
     assert list(listing("methods")) == list(METHODS)
     assert list(listing("datasets")) == cards()
     assert set(listing("balancers")) == {"b_fusion"}
-    assert set(listing("encoders")) == {"MeanMLP", "LSTMEncoder", "TextTransformer", "StepFeatures", "LSTMSteps", "TokenTransformer"}
+    vectors, steps = (
+        {"MeanMLP", "LSTMEncoder", "TextTransformer"},
+        {"StepFeatures", "LSTMSteps", "TokenTransformer", "StepTransformer", "ConvLSTMSteps"},
+    )
+    assert set(listing("encoders")) == vectors | steps | {"PatchTransformer", "PretrainedImage"}
 
 
 def test_methods_with_family_paper_needs_and_parameters():

@@ -27,6 +27,9 @@ LONGEST = 14
 
 TINY = {"datasets": ["opinions/starved", "digits"], "seeds": 2, "epochs": 2, "map_seeds": 2, "map_audio": [0.95], "map_names": [10]}
 TINY |= {"has_pretrained_text": False, "modalities": [2, 3], "lengths": [8, 16], "rates": [0.0, 1.0], "noise": [0.0, 1.0], "synergy_samples": 200}
+TINY |= {"opinions_samples": 60, "lags": [0.2, 1.0], "informativeness": [0.0, 0.8]}
+TINY |= {"layer_range": [1, 2]}
+TINY |= {"over": {"hidden_size": [4, 8], "plan.learning_rate": [1e-3, 1e-2]}, "workers": 1}
 
 _path = Path(__file__).parent / "report" / "test_screenshot.py"
 _spec = importlib.util.spec_from_file_location("report_screenshot", _path)

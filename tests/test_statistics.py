@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from workbench.statistics import Difference, mean_and_spread, mean_interval, p_value, paired_difference, say_difference, score, spread_places
+from workbench.statistics import Difference, holm, mean_and_spread, mean_interval, p_value, paired_difference, say_difference, score, spread_places
 
 NAN = float("nan")
 
@@ -167,3 +167,14 @@ def test_a_rounded_zero_has_no_minus():
 def test_equal_scores_have_no_spread():
     assert mean_and_spread([0.8, 0.8, 0.8]) == ".800 ± .000"
     assert mean_and_spread([0.1 + 0.2, 0.3, 0.3]) == ".300 ± .000"
+
+
+def test_holm_asks_more_of_many():
+    def change(p: float) -> Difference:
+        return Difference(0.1, 0.05, 0.15, p, 3)
+
+    assert holm({"a": change(0.02), "b": change(0.02), "c": change(0.02)}) == []
+    assert holm({"a": change(0.024), "b": change(0.016), "c": change(0.06)}) == ["b", "a"]
+    assert holm({"a": change(0.024), "b": change(0.03), "c": change(0.016)}) == ["c", "a", "b"]
+    assert holm({"one seed": Difference(0.1, float("nan"), float("nan"), float("nan"), 1), "b": change(0.01)}) == ["b"]
+    assert holm({}) == []

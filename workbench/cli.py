@@ -171,6 +171,101 @@ def train(
     typer.echo(f"Next: {run.path}/  ·  workbench compare --runs {runs}")
 
 
+@app.command(rich_help_panel=TRAIN)
+def sweep(
+    method: Annotated[str, typer.Argument(help="a name of: workbench list methods")],
+    dataset: Annotated[str, typer.Argument(help="a name of: workbench list datasets, or a card's path")],
+    over: Annotated[
+        list[str] | None,
+        typer.Option("--over", help="key=v1,v2,... or key=low..high[:log] or key (its limits); may be repeated; default: the paper's ranges"),
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="what is not swept: key=value of the method; plan.key=, balance.key=, data.key=")
+    ] = None,
+    sampler: Annotated[str, typer.Option(help="grid, each (one setting at a time), random, tpe; default: grid for values, tpe for spans")] = "",
+    trials: Annotated[int | None, typer.Option(help="how many settings (random, tpe)")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="trainings of each setting, averaged")] = 3,
+    workers: Annotated[int | None, typer.Option(min=1, help="processes; default: one a core, or one a GPU")] = None,
+    scheduler: Annotated[str, typer.Option(help="train on the workers of this dask scheduler, e.g. tcp://host:8786")] = "",
+    study: Annotated[str, typer.Option(help="SQL URL that several machines share, e.g. postgresql://user@host/sweeps")] = "",
+    prune: Annotated[bool | None, typer.Option("--prune/--no-prune", help="end trials early that fall behind; default: random and tpe only")] = None,
+    balance: Annotated[str, typer.Option(help="a rule of: workbench list balancers; none; default: the method's own")] = "default",
+    preset: Annotated[str, typer.Option(help="published settings to start from: default, none, or a name of: workbench list presets")] = "default",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1")] = "auto",
+    modalities: Annotated[str, typer.Option(help="only these, e.g. text,audio")] = "",
+    name: Annotated[str, typer.Option(help="of the sweep; default: from method, data and what is swept")] = "",
+    folder: Annotated[Path, typer.Option(help="folder of sweeps")] = Path("sweeps"),
+    root: Root = None,
+    path: FilePath = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="try settings again whose training failed")] = False,
+    on_test: Annotated[bool, typer.Option("--test", help="at the end, score the chosen setting once on the untouched test split")] = False,
+    as_json: Json = False,
+) -> None:
+    """Train a method with many settings, and choose by valid.  Example: workbench sweep lf_dnn opinions --over hidden=64,128 --over dropout=0,0.2"""
+    from workbench.sweeps import sweep as run_sweep
+
+    groups = _grouped(settings or [])
+    plan = {**({} if device == "auto" else {"device": device}), **groups["plan"]}
+    result = run_sweep(
+        method, dataset, _ranges(over) if over else None, seeds=seeds, sampler=sampler or None, trials=trials, study=study or None, workers=workers,
+        scheduler=scheduler or None, folder=folder, name=name or None, prune=prune, config=groups["config"], plan=plan, balance=balance,
+        balance_config=groups["balance"], modalities=[part.strip() for part in modalities.split(",")] if modalities else None, preset=preset,
+        data_options={"root": root, "path": path, **groups["data"]}, retry_failed=retry_failed, has_progress=not as_json,
+    )  # fmt: skip
+    table = result.trials()
+    test = result.on_test() if on_test else None
+    if as_json:
+        facts = {"path": str(result.path), "metric": result.metric, "best": json.loads(result.best().to_json(date_format="iso"))}
+        facts |= {"test": None if test is None else json.loads(test.to_json(orient="records"))}
+        _print_json({**facts, "trials": json.loads(table.to_json(orient="records", date_format="iso"))})
+        return
+    _sweep_lines(result, table, test)
+
+
+def _sweep_lines(result: Any, table: Any, test: Any) -> None:
+    """Result, where, next."""
+    from workbench.statistics import mean_and_spread
+
+    counts = ", ".join(f"{count} {state}" for state, count in table["state"].value_counts().items())
+    typer.echo(f"Best of {len(table)} settings ({counts}): {result.best_text()}")
+    for _, row in table[table["state"] == "failed"].head(3).iterrows():
+        typer.echo(f"  failed  {', '.join(f'{key}={row[key]}' for key in result.keys)}: {row['error'].partition(chr(10))[0]}")
+    if test is not None:
+        values = test[test["metric"] == result.metric]["value"].to_numpy()
+        typer.echo(f"On test, looked at once: {result.metric} {mean_and_spread(values)} (n = {len(values)})")
+    typer.echo(f"Where: {result.path}/  (study.db, sweep.json, runs)" if not result.record.study else f"Where: {result.path}/, {result.record.study}")
+    score = "" if test is not None else "the same command with --test scores it on test, once  ·  "
+    typer.echo(f"Next: {score}pictures: notebooks/08_sweep with path={result.path}")
+
+
+def _ranges(items: list[str]) -> dict[str, Any]:
+    """`--over` items: `key=1,2,3` a list, `key=1..9` and `key=1..9:log` a span, `key` the field's own limits."""
+    import yaml
+
+    ranges: dict[str, Any] = {}
+    for item in items:
+        key, is_given, text = (part.strip() for part in item.partition("="))
+        if key in ranges:
+            raise ConfigError(f"--over {key} is given twice", do=f"all values at once: --over {key}=1,2,3")
+        low, is_span, high = text.removesuffix(":log").partition("..")
+        if is_span and _is_number(low) and _is_number(high):
+            ranges[key] = (low, high, "log") if text.endswith(":log") else (low, high)
+            continue
+        try:
+            ranges[key] = yaml.safe_load(f"[{text}]") if is_given else None
+        except yaml.YAMLError as error:
+            raise ConfigError(f"--over {item}: the values cannot be read", expected="key=64,128 or key=1e-4..1e-2:log or key") from error
+    return ranges
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
 @app.command(rich_help_panel=COMPARE)
 def compare(runs: Runs = Path("runs"), split: Annotated[str, typer.Option(help="valid or test")] = "test", as_json: Json = False) -> None:
     """All finished runs, one row a variant: mean and spread over seeds.  Example: workbench compare --runs runs"""
@@ -302,5 +397,13 @@ def main() -> None:
     except SystemExit as stop:
         # typer turns Ctrl-C into exit code 130, without a word.
         if stop.code == 130:
-            typer.echo("Stopped. Finished runs and pages are kept; the same command (train: with --resume) goes on.", err=True)
+            typer.echo(_words(stop) or "Stopped. Finished runs and pages are kept; the same command (train: with --resume) goes on.", err=True)
         raise
+
+
+def _words(stop: BaseException) -> str:
+    """What the interrupt behind an exit says, if anything."""
+    error: BaseException | None = stop
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return str(error) if error is not None else ""

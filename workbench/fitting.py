@@ -24,7 +24,7 @@ from workbench.errors import TrainingError
 from workbench.model import FusionModel
 from workbench.plan import Plan
 from workbench.recording import describe, fingerprint, finish, packed, watched
-from workbench.runs import Run, Workspace, workspace
+from workbench.runs import Run, Workspace, discard_parts, workspace
 from workbench.training import Epoch, TrainingState, training
 
 CHECKPOINT_SECONDS = 10.0
@@ -124,7 +124,7 @@ def fit(
         runs: folder of runs.
         resume: go on from a checkpoint of exactly this run, if one was left; a finished one is returned.
         reuse: where exactly this run is finished already, return it.
-        on_epoch: called with each `Epoch`.
+        on_epoch: called with each `Epoch`; a KeyboardInterrupt from it ends the training with its checkpoint kept.
         settings: see `order` (config, balance, balance_config, plan, preset, variant).
 
     Raises:
@@ -147,6 +147,13 @@ def fit(
         progress = Progress(space, model, wanted.plan, checkpoint_seconds)
         progress.run(data, on_epoch)
         return Run.load(finish(space, model, data, wanted, progress))
+
+
+def discard(method: str, data: Dataset, *, runs: str | Path = "runs", **settings: Any) -> None:
+    """Removes what interrupted trainings of exactly this run left; one that another process trains, and a finished run, are left alone."""
+    wanted = order(method, data, **settings)
+    data = methods.prepare(data, wanted.config)
+    discard_parts(Path(runs), name_run(wanted, data, wanted.identity(data)))
 
 
 def name_run(wanted: Order, data: Dataset, identity: dict[str, Any]) -> str:
@@ -188,7 +195,7 @@ class Progress:
                 for epoch in training(self.model, data, self.plan, state=state, watch=watched(self.model)):
                     self.keep(epoch)
                     if on_epoch is not None:
-                        on_epoch(epoch)
+                        self.show(epoch, on_epoch, state)
                     if is_interrupted() or time.monotonic() - last >= self.checkpoint_seconds:
                         self.save(state)
                         last = time.monotonic()
@@ -204,6 +211,14 @@ class Progress:
         # What the rule counted over all epochs; the best epoch's weights take its counters back.
         self.facts = self.model.balance.facts()
         self.model.load_state_dict(state.best_weights)
+
+    def show(self, epoch: Epoch, on_epoch: Any, state: TrainingState) -> None:
+        """Shows an epoch to the caller, who may stop the training by a KeyboardInterrupt: the epoch is kept first."""
+        try:
+            on_epoch(epoch)
+        except KeyboardInterrupt:
+            self.save(state)
+            raise
 
     def keep(self, epoch: Epoch) -> None:
         """Adds one epoch to the record, as plain numbers."""

@@ -129,6 +129,7 @@ def _encoders() -> dict[str, str]:
     from workbench import encoders
 
     kinds = (encoders.MeanMLP, encoders.LSTMEncoder, encoders.TextTransformer, encoders.StepFeatures, encoders.LSTMSteps, encoders.TokenTransformer)
+    kinds += (encoders.StepTransformer, encoders.ConvLSTMSteps, encoders.PatchTransformer, encoders.PretrainedImage)
     return {kind.__name__: _first_line(kind) for kind in kinds}
 
 

@@ -8,6 +8,7 @@ z_i is a vector a sample, or, where the encoder gives `Steps`, a vector a step.
 """
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from torch import Tensor, nn
@@ -29,12 +30,14 @@ class Output(NamedTuple):
             the probes look at.
         losses: named auxiliary terms, already weighted; the trainer adds them to the task loss.
         fused: `batch feature`, what the head was given.
+        parts: modality name to `batch feature`, what the fusion made of single modalities, where it tells: for a supervision that reads them.
     """
 
     prediction: Tensor
     representations: dict[str, Tensor]
     losses: dict[str, Tensor]
     fused: Tensor
+    parts: Mapping[str, Tensor] = MappingProxyType({})
 
 
 class FusionModel(nn.Module):
@@ -43,7 +46,7 @@ class FusionModel(nn.Module):
     Args:
         encoders: modality name to a module `Modality -> batch feature` or `Modality -> Steps`, in the card's order.
         projections: modality name to the last linear layer W_i of that modality (it has a `weight`; of `Steps` it is applied to each step).
-        fusion: module `(balanced z, z, context) -> (batch feature, losses)`.
+        fusion: module `(balanced z, z, context) -> (batch feature, losses)`, or with a third element, `Output.parts`.
         head: module `batch feature -> batch outputs`.
         supervision: further loss terms that need the labels; None: none.
     """
@@ -77,11 +80,11 @@ class FusionModel(nn.Module):
         z = {name: value for name, (value, _) in seen.items()}
         context = Context({name: mask for name, (_, mask) in seen.items()}, {name: batch[name] for name in seen}, batch.index)
         with second_order(self.training and self.balance.is_second_order):
-            fused, losses = self.fusion(self.balance(z), z, context)
+            fused, losses, *parts = self.fusion(self.balance(z), z, context)
             prediction = self.head(fused)
         prediction = prediction.squeeze(-1) if prediction.shape[-1] == 1 else prediction
         pooled = {name: masked_mean(value, context.masks[name]) if value.dim() == 3 else value for name, value in z.items()}
-        return Output(prediction, pooled, losses, fused)
+        return Output(prediction, pooled, losses, fused, *parts)
 
     def terms(self, output: Output, batch: Batch) -> dict[str, Tensor]:
         """The loss terms of a training batch beside the task loss, weighted: the forward pass's own, and those that need the labels."""

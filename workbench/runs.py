@@ -269,6 +269,20 @@ def _claim(folder: Path, run_id: str, *, resume: bool) -> Workspace:
     raise TrainingError(f"1,000 processes hold {run_id}", where=str(folder))
 
 
+def discard_parts(folder: Path, run_id: str) -> None:
+    """Removes the `.part` folders of a run that no process holds."""
+    for path in [folder / f".{run_id}.part", *folder.glob(f".{run_id}.[0-9]*.part")]:
+        if not (path / "lock").is_file():
+            continue
+        with (path / "lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                continue
+            if _is_same_file(lock, path / "lock"):
+                shutil.rmtree(path)
+
+
 def _is_same_file(opened: IO[str], path: Path) -> bool:
     """True where the open file is the one that stands at the path now."""
     try:

@@ -3,8 +3,9 @@
 House rule (experience.md, section 6): a number never stands alone; ties are ties.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from math import isnan, sqrt
+from math import inf, isnan, sqrt
 
 import numpy as np
 from scipy import stats
@@ -45,6 +46,16 @@ def paired_difference(after: np.ndarray, before: np.ndarray) -> Difference:
     half = float(stats.t.ppf(0.975, n - 1)) * error
     p = float(2 * stats.t.sf(abs(mean) / error, n - 1))
     return Difference(mean, mean - half, mean + half, p, n)
+
+
+def holm(changes: Mapping[str, Difference], level: float = 0.05) -> list[str]:
+    """The differences that hold for all at once: the smallest p against level / m, the next against level / (m - 1), until one fails (Holm, 1979)."""
+    found = []
+    for place, name in enumerate(sorted(changes, key=lambda name: inf if isnan(changes[name].p) else changes[name].p)):
+        if not (changes[name].is_found and changes[name].p < level / (len(changes) - place)):
+            break
+        found.append(name)
+    return found
 
 
 def mean_interval(values: np.ndarray) -> tuple[float, float, float]:

@@ -48,9 +48,9 @@ def here(names: Sequence[str]) -> list[str]:
 
 
 def draws(name: str, seeds: int | Sequence[int], **options: Any) -> Dataset | dict[int, Dataset]:
-    """The data of a comparison: simulated data is drawn anew for each seed, other data is the same for all."""
+    """The data of a comparison: simulated data is drawn anew for each seed, other data (and a draw of a given seed) is the same for all."""
     chosen = range(seeds) if isinstance(seeds, int) else seeds
-    if name.partition("/")[0] == "opinions":
+    if name.partition("/")[0] == "opinions" and "seed" not in options:
         return {seed: load(name, seed=seed, **options) for seed in chosen}
     return load(name, **options)
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from workbench.data.batch import Column, Dataset, ModalitySpec
 from workbench.data.scratch import data_home
+from workbench.encoders.loading import cannot_load, load_pretrained
 from workbench.errors import ConfigError, DataError
 
 PACKAGED = "minilm"
@@ -46,16 +47,7 @@ def load_text_model(name: str, *, attention: str = "eager") -> nn.Module:
         attention: `eager` is the plain path, which has a double backward (fused kernels have none): for models that are trained with rules that
             differentiate through the encoder. B-fusion's weights come after it, and do not. `sdpa` is the fused path.
     """
-    from transformers import AutoModel
-    from transformers.utils import logging
-
-    path = text_model_path(name)
-    # Loading a local file takes a moment; its bar would break into ours.
-    logging.disable_progress_bar()
-    try:
-        model = AutoModel.from_pretrained(path, attn_implementation=attention, trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        raise _cannot_load(name, error) from error
+    model, _ = load_pretrained(text_model_path(name), attn_implementation=attention, **_for_people(name))
     # The pooler on top is never read here; without a gradient it would be a dead parameter.
     if getattr(model, "pooler", None) is not None:
         model.pooler = None
@@ -72,15 +64,17 @@ def load_tokenizer(name: str):  # noqa: ANN201 - a transformers tokenizer; namin
     try:
         return AutoTokenizer.from_pretrained(path, trust_remote_code=False)
     except (OSError, ValueError) as error:
-        raise _cannot_load(name, error) from error
+        told = _for_people(name)
+        raise cannot_load(told.pop("called"), error, **told) from error
 
 
-def _cannot_load(name: str, error: Exception) -> ConfigError:
-    return ConfigError(
-        f'the text model "{name}" could not be loaded: {str(error).splitlines()[0]}',
-        expected=f'"{PACKAGED}" (packaged), a local folder with config.json, or a Hugging Face name that is in the local cache',
-        do="check the folder, or use text_model=minilm",
-    )
+def _for_people(name: str) -> dict[str, str]:
+    """What an error says of a text model."""
+    return {
+        "called": f'the text model "{name}"',
+        "expected": f'"{PACKAGED}" (packaged), a local folder with config.json, or a Hugging Face name that is in the local cache',
+        "do": "check the folder, or use text_model=minilm",
+    }
 
 
 def prepare_text(data: Dataset, *, text: str, text_model: str = PACKAGED) -> Dataset:

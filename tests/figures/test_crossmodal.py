@@ -85,3 +85,10 @@ def test_ticks_stand_at_round_seconds() -> None:
     assert StepAxis(40, rate=20.0).ticks()["ticktext"] == ["0", "0.5", "1", "1.5", "2"]
     many = StepAxis(100, words=["w"] * 100).ticks(40)
     assert len(many["tickvals"]) == 34 and many["tickvals"][:2] == [0, 3]
+
+
+def test_looking_everywhere_alike_is_a_pale_grey_and_a_sharp_look_is_black():
+    flat, sharp = np.full((2, 4), 0.25), np.array([[1.0, 0, 0, 0], [0, 0.9, 0.1, 0]])
+    drawn = [attention_map(values).data[0] for values in (flat, sharp)]
+    # Three times an even quarter; the largest weight, and of three steps with any weight an even share is a third.
+    assert [round(found.zmax, 6) for found in drawn] == [0.75, 1.0]

@@ -140,6 +140,24 @@ OTHERS = 2 * 8 + 2
             VECTORS + 3 * (network(8 + OTHERS, 64, 32) + network(OTHERS, 64, 32) + network(16 + OTHERS, 64, 8)) + post(27),
         ),
         ("generative.diffusion", VECTORS + 3 * (linear(8 + 16 + OTHERS, 64) + network(64, 64, 8)) + post(27)),
+        # a transformer for text, convolution and BiLSTM for the others; self-attention and alpha a modality, time maps for all but text, two gates,
+        # the attention's four maps, the graph's one, two norms; post layers over both views
+        (
+            "mldfa",
+            (linear(12, 8) + transformer(8, 2) + sum(size * 8 * 3 + 8 + 2 * lstm_parameters(8, 4) for size in TOY[1:]) + 3 * linear(8, 8))
+            + (3 * (4 * 64 + 3 * 8 + 1) + 2 * 3 * 64 + 2 * linear(8, 8) + 4 * 64 + 64 + 2 * 48)
+            + post(48),
+        ),
+        # an LSTM and a convolution a modality; three layers for each of two others: GRUs of half the width, one attention and two, gates, screening,
+        # norms, feed-forward; F_m and two tasks
+        (
+            "mmiln",
+            sum(lstm_parameters(size, 8) for size in TOY)
+            + 3 * 8 * 8 * 3
+            + 3 * 2 * (2 * (2 * (3 * 4 * (8 + 4) + 2 * 3 * 4) + 2 * 64 + 4 * 8 + network(8, 32, 8)) + 3 * (4 * 64 + 3 * 8) + 64)
+            + network(16, 5, 1)
+            + 2 * network(8, 32, 1),
+        ),
         # LF-LSTM, two 3 x 3 matrices of A-fusion, three weights of B-fusion
         ("awf", sum(lstm_parameters(size, 8) for size in (12, 8, 6)) + 3 * (64 + 8) + (24 * 5 + 5) + 6 + 18 + 3),
     ],

@@ -16,6 +16,7 @@ IN_TRAINING = {
     "generative.cvae": tuple(f"fusion.generators.{name}.encoder." for name in ("text", "audio", "vision")),
     "self_mm": ("supervision.",),
     "mmim": ("supervision.",),
+    "mmiln": ("supervision.",),
 }
 """Parts of these are used by the losses of a training only."""
 

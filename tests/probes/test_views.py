@@ -115,6 +115,23 @@ def test_kinds_go_by_the_axes():
     }  # fmt: skip
 
 
+def test_gates_of_modalities_are_drawn_as_gates_and_not_as_spaces():
+    axes = ("sample", "modality", "feature")
+    array = xr.DataArray(np.full((3, 2, 4), 0.5), dims=axes, coords={"modality": ["text", "audio"]}, attrs={"axes": list(axes)})
+    seen = xr.Dataset(
+        dict.fromkeys(("fusion.gate.gate", "fusion.gate.gate (call 2)", "fusion.attention.step_gate", "fusion.shared"), array),
+        attrs={"modalities": ["text", "audio"]},
+    )
+    assert list(kinds_of(seen).values()) == ["gates", "gates", "gates", "spaces"]
+    found = views(seen)
+    assert [view["title"] for view in found[:3]] == ["gate: gate", "gate: gate (call 2)", "attention: step gate"]
+    assert alt_of(draw_view(found[0])).startswith("Gate, mean over the features: ")
+    alone = xr.DataArray(np.full((3, 4), 0.5), dims=("sample", "feature"), attrs={"axes": ["sample", "feature"]})
+    seen = xr.Dataset({"fusion.fused.audio.layers.1.retain": alone, "fusion.retain": alone}, attrs={"modalities": ["text", "audio"]})
+    assert [view["values"]["modality"].values.tolist() for view in views(seen)] == [["audio"], ["all"]]
+    assert [view["kind"] for view in views(seen)] == ["gates", "gates"]
+
+
 def test_shared_and_specific_vectors_are_one_view(opinions):
     found = [view for view in views(seen_of("misa", opinions)) if view["kind"] == "spaces"]
     assert [(view["tap"], view["words"]) for view in found] == [("fusion.shared", ("shared", "specific"))]

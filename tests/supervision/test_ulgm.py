@@ -1,6 +1,7 @@
 """Self-MM's label generation against hand calculation and its transcription; what is kept, what leaks, what is resumed."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,8 +13,10 @@ from workbench import methods
 from workbench.data.batch import TaskSpec
 from workbench.data.views import View, apply
 from workbench.fitting import fit
+from workbench.model import Output
 from workbench.plan import Plan
-from workbench.supervision.ulgm import LabelGenerator, relative_distance, weighted_error
+from workbench.supervision.ulgm import LabelGenerator, UnimodalTasks, relative_distance, weighted_error
+from workbench.tasks import make_task
 from workbench.training import TrainingState, training
 
 SIGNED = TaskSpec("regression", low=-3, high=3)
@@ -245,27 +248,101 @@ def test_a_sample_without_a_modality_has_no_label_and_no_loss_there(toy):
     assert model.supervision(model(batch), batch)["unimodal_audio"].item() == 0
 
 
-def test_a_killed_training_goes_on_with_its_labels(toy, tmp_path):
-    settings = {"config": {**SMALL, "dropout": 0.2}, "plan": {"epochs": 6, "batch_size": 32, "probe_every": 0}, "checkpoint_seconds": 0}
-    whole = fit("self_mm", toy, runs=tmp_path / "whole", **settings)
+@pytest.mark.parametrize(("name", "accumulate"), [("self_mm", 1), ("mmiln", 2)])
+def test_a_killed_training_goes_on_with_its_labels(toy, tmp_path, name, accumulate):
+    config = {**SMALL, "dropout": 0.2, **({"layers": 1} if name == "mmiln" else {})}
+    settings = {"config": config, "checkpoint_seconds": 0}
+    settings["plan"] = {"epochs": 6, "batch_size": 32, "probe_every": 0, "accumulate": accumulate}
+    whole = fit(name, toy, runs=tmp_path / "whole", **settings)
 
     def stop(epoch):
         if epoch.number == 4:
             raise RuntimeError("power cut")
 
     with pytest.raises(RuntimeError, match="power cut"):
-        fit("self_mm", toy, runs=tmp_path / "broken", on_epoch=stop, **settings)
+        fit(name, toy, runs=tmp_path / "broken", on_epoch=stop, **settings)
     numbers = []
-    resumed = fit("self_mm", toy, runs=tmp_path / "broken", resume=True, on_epoch=lambda epoch: numbers.append(epoch.number), **settings)
+    resumed = fit(name, toy, runs=tmp_path / "broken", resume=True, on_epoch=lambda epoch: numbers.append(epoch.number), **settings)
     assert numbers == [4, 5, 6]
     labels = whole.trace["snapshots"]["pseudo_label"]
-    assert labels.sizes == {"epoch": 6, "sample": 96, "modality": 3}
+    assert labels.sizes == {"epoch": 6, "sample": 96, "modality": 3 if name == "self_mm" else 2}
     xr.testing.assert_identical(labels, resumed.trace["snapshots"]["pseudo_label"])
     xr.testing.assert_identical(whole.trace["history"]["score"], resumed.trace["history"]["score"])
     first, second = whole.model().state_dict(), resumed.model().state_dict()
     assert all(torch.equal(first[name], second[name]) for name in first)
     # Labels start as the sample's own, and are others by epoch 2.
     own = toy["train"].target.numpy()[:, None]
-    assert np.array_equal(labels.sel(epoch=1).values, np.broadcast_to(own, (96, 3)))
+    assert np.array_equal(labels.sel(epoch=1).values, np.broadcast_to(own, labels.shape[1:]))
     assert float(np.abs(labels.sel(epoch=2) - own).max()) > 0.05
-    assert math.isclose(float(whole.trace["history"]["loss_unimodal_text"].sel(epoch=2)), 0)
+    assert math.isclose(float(whole.trace["history"]["loss_unimodal_audio"].sel(epoch=2)), 0)
+
+
+def test_a_share_of_its_own_in_the_place_of_the_momentum_rule():
+    """Epoch after epoch the same share is kept: .9, where the rule keeps 1/3, 1/2."""
+    made, rule = generator({"speech": 1}, 1, momentum=0.9), generator({"speech": 1}, 1)
+    target, ends = torch.tensor([1.0, -1.0], dtype=torch.float64), torch.tensor([[1.0], [-1.0]], dtype=torch.float64)
+    first, here = torch.tensor([0]), torch.ones(1, 1, dtype=torch.bool)
+    for labels in (made, rule):
+        labels.begin(target)
+        labels.begin_epoch(1)
+        labels.update(torch.arange(2), target, ends, [ends], torch.ones(2, 1, dtype=torch.bool))
+    # alpha_m = 4 (.25) / .75^2 = 16/9 and alpha_s = 0: new = (1 - 16/9) / 2 = -7/18.
+    fused, speech, new = torch.tensor([[0.25]], dtype=torch.float64), torch.tensor([[0.0]], dtype=torch.float64), -7 / 18
+    expected, by_rule = 1.0, 1.0
+    for n in (2, 3):
+        for labels in (made, rule):
+            labels.begin_epoch(n)
+            labels.update(first, target[:1], fused, [speech], here)
+            labels.features.write(torch.arange(2), torch.cat([ends, ends], dim=1))
+        expected = 0.9 * expected + 0.1 * new
+        by_rule = (n - 1) / (n + 1) * by_rule + 2 / (n + 1) * new
+        assert float(made.read(first)) == pytest.approx(expected, abs=1e-6)
+        assert float(rule.read(first)) == pytest.approx(by_rule, abs=1e-6)
+
+
+def placed(split, where):
+    """The split with sample i in row `where[i]`."""
+    return split.take(np.argsort(where))
+
+
+@pytest.mark.parametrize("name", ["self_mm", "mmiln"])
+def test_labels_follow_their_samples_whatever_the_rows_batches_and_accumulation(toy, name):
+    """Weights all but stand still, so that a label depends on its own sample and the centres: not on where it lies, or on whom it is trained with."""
+    data = apply(View(drop={"audio": 0.3}, drop_in=("train",)), toy)
+    config = {**SMALL, "layers": 1} if name == "mmiln" else SMALL
+    where = np.random.default_rng(4).permutation(96)
+    found = []
+    for seed, place, plan in (
+        (0, np.arange(96), {"batch_size": 96}),
+        (1, where, {"batch_size": 13, "accumulate": 3, "is_bucketed": False}),
+        (2, where, {"batch_size": 32, "accumulate": 2}),
+    ):
+        moved = replace(data, splits={**data.splits, "train": placed(data.splits["train"], place)})
+        model = methods.build(name, config, moved.spec, seed=0).double()
+        plan = Plan(epochs=3, probe_every=0, learning_rate=1e-30, seed=seed, **plan)
+        *_, last = training(model, moved, plan, state=TrainingState.start(model, plan))
+        found.append(last.snapshot["pseudo_label"].values[place])
+        target = moved.splits["train"].target.numpy()[place]
+    assert all(np.array_equal(np.isnan(labels), np.isnan(found[0])) for labels in found)
+    np.testing.assert_allclose(found[1], found[0], atol=1e-7)
+    np.testing.assert_allclose(found[2], found[0], atol=1e-7)
+    assert np.nanmax(np.abs(found[0] - target[:, None])) > 0.3
+
+
+def test_a_task_reads_what_the_fusion_made_of_the_modality(toy):
+    """`source="parts"`: the same numbers where the parts are the representations, others where they are not."""
+    batch = toy["train"].batch(torch.arange(10))
+    z = {name: torch.randn(10, 4, generator=torch.Generator().manual_seed(i)) for i, name in enumerate(toy.modalities)}
+    fused, settings = torch.randn(10, 6), {"fused_size": 6, "post_size": 5, "task": toy.spec.task}
+    found = {}
+    for source, z_given, parts in (("representations", z, {}), ("parts", {}, z), ("parts", {}, {name: -value for name, value in z.items()})):
+        torch.manual_seed(0)
+        tasks = UnimodalTasks(dict.fromkeys(z, 4), source=source, **settings)
+        tasks.begin(toy["train"], make_task(toy.spec.task))
+        tasks.begin_epoch(1)
+        tasks.generator.labels.rows += 1
+        terms = tasks(Output(batch.target, z_given, {}, fused, parts), batch)
+        found[source, len(found)] = [value.item() for value in terms.values()]
+    same, parts, other = found.values()
+    assert same == parts
+    assert all(a != b for a, b in zip(same, other, strict=True))

@@ -10,17 +10,18 @@ from workbench.figures.palette import styles
 from workbench.statistics import paired_difference, score
 
 
-def alpha_over_epochs(frame: pd.DataFrame) -> go.Figure:
+def alpha_over_epochs(frame: pd.DataFrame, *, quantity: str = "attention weight alpha") -> go.Figure:
     """Mean attention weight alpha by modality and epoch, one panel per variant.
 
     Args:
         frame: columns variant, seed, epoch, modality, value (between 0 and 1).
+        quantity: what alpha weighs, for the axis.
 
     Raises:
         DataError: a column is missing, or no row has a value.
     """
     frame = checked(frame, "alpha_over_epochs", "variant", "seed", "epoch", "modality", "value")
-    figure = lines_by_modality(frame, y_title="attention weight alpha (0 to 1)", log=False, y_range=[0, 1.03])
+    figure = lines_by_modality(frame, y_title=f"{quantity} (0 to 1)", log=False, y_range=[0, 1.03])
     variants = names(frame, "variant")
     findings = [_last_epoch(frame[frame["variant"] == variant], variant if len(variants) > 1 else "") for variant in variants]
     return captions.attach(figure, *findings, captions.seeds_drawn(frame))

@@ -74,11 +74,17 @@ def _draw(figure: go.Figure, name: str, table: np.ndarray, rows: StepAxis, colum
     hover = "%{z:.3f}<extra></extra>"
     figure.add_trace(
         go.Heatmap(
-            z=np.round(table, 4), zmin=0, zmax=float(table.max()) or 1.0, colorscale=GREYS, showscale=False, name=name, visible=is_visible,
+            z=np.round(table, 4), zmin=0, zmax=_black(table), colorscale=GREYS, showscale=False, name=name, visible=is_visible,
             text=[[f"{y} looks at {x}" for x in said["x"]] for y in said["y"]] if is_visible else None,
             hovertemplate=f"%{{text}}: {hover}" if is_visible else f"{name}, row %{{y}}, column %{{x}}: {hover}",
         )
     )  # fmt: skip
+
+
+def _black(table: np.ndarray) -> float:
+    """The weight that is drawn black: the largest, and at least three times an even share, so that looking everywhere alike is a pale grey."""
+    there = table[table.any(1)][:, table.any(0)]
+    return max(float(there.max()), 3 * float(there.mean())) if there.size else 1.0
 
 
 def _add_buttons(figure: go.Figure, names: Sequence[str]) -> None:

@@ -9,6 +9,7 @@ from workbench.errors import unknown
 from workbench.figures.crossmodal import attention_map
 from workbench.figures.gates import gates_over_time, weights_by_modality
 from workbench.figures.matrices import adjacency, factors
+from workbench.figures.modality_gates import gates_by_modality
 from workbench.figures.vectors import spaces
 
 
@@ -16,7 +17,7 @@ def draw_view(view: Mapping[str, Any]) -> go.Figure:
     """The figure of one view (see `workbench.probes.views.views`).
 
     Args:
-        view: kind (attention, gate, weights, adjacency, factors or spaces), values (labelled), title, quantity; for attention and gates also
+        view: kind (attention, gate, gates, weights, adjacency, factors or spaces), values (labelled), title, quantity; for attention and gates also
             modality, words and rate of each axis of steps, by its name.
 
     Raises:
@@ -40,6 +41,10 @@ def _gate(view: Mapping[str, Any]) -> go.Figure:
     return gates_over_time(view["values"], **view["steps"][view["values"].dims[0]], quantity=view["quantity"], title=view["title"])
 
 
+def _gates(view: Mapping[str, Any]) -> go.Figure:
+    return gates_by_modality(view["values"], quantity=view["quantity"], title=view["title"])
+
+
 def _weights(view: Mapping[str, Any]) -> go.Figure:
     return weights_by_modality(view["values"], quantity=view["quantity"], title=view["title"])
 
@@ -59,6 +64,7 @@ def _spaces(view: Mapping[str, Any]) -> go.Figure:
 DRAW: dict[str, Callable[[Mapping[str, Any]], go.Figure]] = {
     "attention": _attention,
     "gate": _gate,
+    "gates": _gates,
     "weights": _weights,
     "adjacency": _adjacency,
     "factors": _factors,

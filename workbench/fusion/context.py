@@ -30,3 +30,6 @@ class Context:
 
 Fused = tuple[Float[Tensor, "batch feature"], dict[str, Tensor]]
 """What an operator returns: the fused representation, and named auxiliary loss terms, already weighted."""
+
+FusedWithParts = tuple[Float[Tensor, "batch feature"], dict[str, Tensor], dict[str, Float[Tensor, "batch _"]]]
+"""The same, and what the operator made of single modalities (`workbench.model.Output.parts`)."""

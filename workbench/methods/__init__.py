@@ -25,7 +25,7 @@ FAMILIES = {
 }
 """The five families of the survey talk and their strategies; `family.strategy` names a method."""
 
-PAPERS = ("lf_dnn", "lf_lstm", "ef_lstm", "tfn", "lmf", "mfn", "graph_mfn", "mult", "misa", "mag_bert", "self_mm", "mmim", "awf")
+PAPERS = ("lf_dnn", "lf_lstm", "ef_lstm", "tfn", "lmf", "mfn", "graph_mfn", "mult", "misa", "mag_bert", "self_mm", "mmim", "awf", "mldfa", "mmiln")
 """Methods of papers, each in the module of its name."""
 
 METHODS = {name: f"workbench.methods.{name}" for name in PAPERS} | {

@@ -29,7 +29,7 @@ from workbench.data.batch import Spec
 from workbench.errors import unknown
 from workbench.fusion.crossmodal import CrossmodalFusion
 from workbench.methods import Preset, at_least_two
-from workbench.methods.networks import StepConfig, single_steps, step_networks
+from workbench.methods.networks import StepConfig, TemporalConvolution, single_steps, step_networks
 from workbench.model import FusionModel
 
 FAMILY = "attention"
@@ -98,32 +98,6 @@ PRESETS = {
         {"batch_size": 16, "learning_rate": 2e-3, "patience": 10},
     ),
 }
-
-
-class TemporalConvolution(nn.Module):
-    """A convolution over time that keeps the length: Eq. (2). Its input is zero where a step is not real; so is what stands beyond both ends.
-
-    Args:
-        size: features of a step.
-        width: features it gives, d.
-        kernel: steps that it sees; of an even number one more lies ahead.
-        dropout: of the input.
-    """
-
-    def __init__(self, size: int, width: int, *, kernel: int, dropout: float = 0.0) -> None:
-        super().__init__()
-        self.dropout = nn.Dropout(dropout)
-        self.ends = ((kernel - 1) // 2, kernel // 2)
-        self.convolution = nn.Conv1d(size, width, kernel, bias=False)
-
-    @property
-    def weight(self) -> Float[Tensor, "width size kernel"]:
-        """W_i."""
-        return self.convolution.weight
-
-    def forward(self, values: Float[Tensor, "batch time size"]) -> Float[Tensor, "batch time width"]:
-        padded = nn.functional.pad(self.dropout(values).transpose(1, 2), self.ends)
-        return self.convolution(padded).transpose(1, 2)
 
 
 class ResidualHead(nn.Module):

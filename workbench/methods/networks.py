@@ -2,8 +2,9 @@
 
 from typing import Literal
 
+from jaxtyping import Float
 from pydantic import Field
-from torch import nn
+from torch import Tensor, nn
 
 from workbench.data.batch import ModalitySpec, Spec
 from workbench.encoders import LSTMEncoder, LSTMSteps, MeanMLP, StepFeatures, TextTransformer, TokenTransformer
@@ -58,6 +59,34 @@ def step_networks(config: StepConfig, spec: Spec) -> Networks:
 
     encoders = {name: encoder(modality) for name, modality in spec.modalities.items()}
     return encoders, {name: nn.Linear(found.size, config.hidden_size) for name, found in encoders.items()}
+
+
+class TemporalConvolution(nn.Module):
+    """A convolution over time that keeps the length: MulT, Eq. (2); MMILN, Eq. (4).
+
+    Its input is zero where a step is not real; so is what stands beyond both ends.
+
+    Args:
+        size: features of a step.
+        width: features it gives, d.
+        kernel: steps that it sees; of an even number one more lies ahead.
+        dropout: of the input.
+    """
+
+    def __init__(self, size: int, width: int, *, kernel: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.ends = ((kernel - 1) // 2, kernel // 2)
+        self.convolution = nn.Conv1d(size, width, kernel, bias=False)
+
+    @property
+    def weight(self) -> Float[Tensor, "width size kernel"]:
+        """W_i."""
+        return self.convolution.weight
+
+    def forward(self, values: Float[Tensor, "batch time size"]) -> Float[Tensor, "batch time width"]:
+        padded = nn.functional.pad(self.dropout(values).transpose(1, 2), self.ends)
+        return self.convolution(padded).transpose(1, 2)
 
 
 def post_layers(size: int, post_size: int, outputs: int, *, dropout: float) -> nn.Sequential:

@@ -140,7 +140,7 @@ class Drawing:
         if path.startswith("balance"):
             return Node(("balance", step.reach), "operation", "balance", path)
         # One line of code may make the prediction's part and a loss term's: they are told apart.
-        return Node((inside, step.site, step.reach, self._leads[step.number]), "operation", _operation_name(step), inside)
+        return Node((path, step.site, step.reach, self._leads[step.number]), "operation", _operation_name(step), inside)
 
     def _is_one(self, path: str) -> bool:
         """True for a module each of whose calls gives tensors of the same modalities only: it can stand as one part."""

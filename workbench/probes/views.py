@@ -137,13 +137,13 @@ def step_words(name: str, spec: ModalitySpec, split: Split, rows: Sequence[int],
 
 
 def kinds_of(seen: xr.Dataset) -> dict[str, str]:
-    """The view that fits each tap, by its axes: attention, gate, adjacency, factors, spaces or weights; taps that none fits are left out."""
-    found = {str(name): _kind(array) for name, array in seen.items() if "axes" in array.attrs}
+    """The view that fits each tap, by its axes: attention, gate, gates, adjacency, factors, spaces or weights; taps that none fits are left out."""
+    found = {str(name): _kind(str(name), array) for name, array in seen.items() if "axes" in array.attrs}
     return {name: kind for name, kind in found.items() if kind}
 
 
-def _kind(array: xr.DataArray) -> str:
-    """By the axes behind `sample` (and `head`)."""
+def _kind(name: str, array: xr.DataArray) -> str:
+    """By the axes behind `sample` (and `head`), and whether the tap is called a gate."""
     axes = [axis for axis in array.attrs["axes"] if axis not in ("sample", "head")]
     if not array.size:
         return ""
@@ -155,7 +155,9 @@ def _kind(array: xr.DataArray) -> str:
     if axes and steps[0] and not any(steps[1:]) and len(axes) <= 3:
         return "gate"
     if axes == ["modality", "feature"] and array.attrs["axes"][0] == "sample":
-        return "spaces"
+        return "gates" if name.partition(" (")[0].endswith("gate") else "spaces"
+    if axes == ["feature"] and array.attrs["axes"][0] == "sample":
+        return "gates"
     if len(axes) == 2:
         return "factors"
     return "weights" if len(axes) == 1 and _last(array) in array.coords else ""
@@ -201,7 +203,7 @@ def views(seen: xr.Dataset, *, sample: int = 0) -> list[dict[str, Any]]:
                 words = (view["quantity"], _title(partner).rpartition(": ")[2])
                 found.append(view | {"title": f"{view['title']} and {words[1]}", "specific": _plain(seen[partner]), "words": words})
         else:
-            found.append(view)
+            found.append(view | {"values": _by_modality(view["values"], name, seen)} if kind == "gates" else view)
     return found
 
 
@@ -226,6 +228,12 @@ def _partner_of(name: str, kinds: Mapping[str, str]) -> str | None:
 def _plain(array: xr.DataArray) -> xr.DataArray:
     """The axes under their own names."""
     return array.rename({dim: axis for dim, axis in zip(array.dims, array.attrs["axes"], strict=True) if dim != axis})
+
+
+def _by_modality(values: xr.DataArray, name: str, seen: xr.Dataset) -> xr.DataArray:
+    """`sample modality feature`: a gate without that axis is the modality's that stands in the tap's path, or all modalities' together."""
+    owner = next((part for part in name.split(".") if part in seen.attrs["modalities"]), "all")
+    return values if "modality" in values.dims else values.expand_dims({"modality": [owner]}, axis=1)
 
 
 def _of_sample(seen: xr.Dataset, name: str, sample: int) -> dict[str, Any]:
@@ -281,7 +289,7 @@ def _title(name: str) -> str:
             said.append(f"layer {int(path[place + 1]) + 1}")
             place += 2
             continue
-        if path[place] not in ("crossmodal", "streams", "attention", "layer"):
+        if path[place] not in ("crossmodal", "streams", "layer") and not (path[place] == "attention" and leaf == "weights"):
             said.append(path[place].replace("_", " "))
         place += 1
     leaf = f"{'attention ' if path and path[-1] == 'attention' and leaf == 'weights' else ''}{leaf}".replace("_", " ")

@@ -49,6 +49,15 @@ REPORTS: dict[str, list[str | Page]] = {
         Page("04_baseline", "misa", {"method": "misa"}),
         Page("04_baseline", "self_mm", {"method": "self_mm"}),
     ],
+    "mldfa": [
+        "05_mldfa",
+        Page("05_mldfa", "mosi", {"dataset": "mosi"}, needs="mosi"),
+    ],
+    "mmiln": [
+        "06_mmiln",
+        Page("06_mmiln", "sims", {"dataset": "sims", "layer_range": [1, 3]}, needs="sims"),
+    ],
+    "sweep": ["08_sweep"],
 }
 
 

@@ -8,6 +8,7 @@ Source: Yu, Xu, Yuan, Wu: Learning modality-specific representations with self-s
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import torch
 import xarray as xr
@@ -32,7 +33,7 @@ class LabelGenerator(nn.Module):
         D^p = ||F - C^p||^2 / sqrt(d),  D^n = ||F - C^n||^2 / sqrt(d)                         (29), (30)
         alpha = (D^n - D^p) / (D^p + eps)                                                   (31)
         new_s = y_m alpha_s / (2 alpha_m) + (y_m + alpha_s - alpha_m) / 2                   (32)-(34)
-        y_s <- y_m in epoch 1, then (n - 1)/(n + 1) y_s + 2/(n + 1) new_s                   momentum
+        y_s <- y_m in epoch 1, then (n - 1)/(n + 1) y_s + 2/(n + 1) new_s                   momentum (or a share that stays the same)
 
     Decides:
     - The centres are made once an epoch, from what all samples stored in the epoch before: a sample's label then depends on its own representations
@@ -48,14 +49,24 @@ class LabelGenerator(nn.Module):
         task: range of the label.
         zero_excluded: neutral labels belong to neither centre; else to the positive one.
         floor: smallest |alpha_m| that is divided by.
+        momentum: share of the old label that an epoch keeps; None: (n - 1)/(n + 1), the paper's.
     """
 
-    def __init__(self, sizes: Mapping[str, int], *, fused_size: int, task: TaskSpec, zero_excluded: bool = True, floor: float = 1e-3) -> None:
+    def __init__(
+        self,
+        sizes: Mapping[str, int],
+        *,
+        fused_size: int,
+        task: TaskSpec,
+        zero_excluded: bool = True,
+        floor: float = 1e-3,
+        momentum: float | None = None,
+    ) -> None:
         super().__init__()
         self.modalities = tuple(sizes)
         self.widths = [fused_size, *sizes.values()]
         self.low, self.high, self.neutral = task.low, task.high, neutral(task)
-        self.zero_excluded, self.floor = zero_excluded, floor
+        self.zero_excluded, self.floor, self.momentum = zero_excluded, floor, momentum
         self.labels = PerSample(len(sizes))
         self.features = PerSample(sum(self.widths))
         self.known = PerSample(len(self.widths))
@@ -128,7 +139,8 @@ class LabelGenerator(nn.Module):
         y = target[:, None] - self.neutral
         new = (y * ratio + y + single - whole) / 2 + self.neutral
         old = self.labels.read(index)
-        moved = ((self.number - 1) * old + 2 * new.clamp(self.low, self.high)) / (self.number + 1)
+        kept = (self.number - 1) / (self.number + 1) if self.momentum is None else self.momentum
+        moved = kept * old + (1 - kept) * new.clamp(self.low, self.high)
         renewed = present & self.has_centres[1:] & self.has_centres[0]
         self.guarded += (is_small & renewed.any(1, keepdim=True)).sum()
         self.labels.write(index, torch.where(renewed, moved, old))
@@ -152,19 +164,20 @@ def relative_distance(
 class UnimodalTasks(Supervision):
     """One task for each modality beside the task of the whole, its labels from `LabelGenerator`.
 
-        F_s = ReLU(W_1 z_s + b_1),  y'_s = W_2 F_s + b_2;  L = 1/N sum_i sum_s tanh|y_s - y_m| |y'_s - y_s|        (28), (35)
+        F_s = ReLU(W_1 x_s + b_1),  y'_s = W_2 F_s + b_2;  L = 1/N sum_i sum_s tanh|y_s - y_m| |y'_s - y_s|        (28), (35)
 
     The label shift is defined on a line: with classes or several labels each unimodal task has the sample's own label and the task's own loss.
     A sample that lacks a modality is left out of its task. The first epoch's terms are zero (y_s = y_m), as in the paper.
 
     Args:
-        sizes: width of z_s by modality name, for the modalities that get a task.
+        sizes: width of x_s by modality name, for the modalities that get a task.
         fused_size: width of the fused representation F_m (`Output.fused`).
         post_size: width of F_s.
         task: what is predicted.
         weight: of all unimodal terms.
-        dropout: share of z_s dropped in training, before the layer that gives F_s.
-        zero_excluded: see `LabelGenerator`.
+        dropout: share of x_s dropped in training, before the layer that gives F_s.
+        source: what x_s is: z_s (`Output.representations`), or what the fusion made of the modality (`Output.parts`).
+        zero_excluded, floor, momentum: see `LabelGenerator`.
     """
 
     def __init__(
@@ -176,15 +189,19 @@ class UnimodalTasks(Supervision):
         task: TaskSpec,
         weight: float = 1.0,
         dropout: float = 0.0,
+        source: Literal["representations", "parts"] = "representations",
         zero_excluded: bool = True,
+        floor: float = 1e-3,
+        momentum: float | None = None,
     ) -> None:
         super().__init__()
         self.posts = nn.ModuleDict({name: nn.Sequential(nn.Dropout(dropout), nn.Linear(size, post_size), nn.ReLU()) for name, size in sizes.items()})
         self.heads = nn.ModuleDict({name: nn.Linear(post_size, task.outputs) for name in sizes})
         posted = dict.fromkeys(sizes, post_size)
         is_line = task.kind == "regression"
-        self.generator = LabelGenerator(posted, fused_size=fused_size, task=task, zero_excluded=zero_excluded) if is_line else None
-        self.weight = weight
+        rules = {"zero_excluded": zero_excluded, "floor": floor, "momentum": momentum}
+        self.generator = LabelGenerator(posted, fused_size=fused_size, task=task, **rules) if is_line else None
+        self.weight, self.source = weight, source
         self.task: Task | None = None
 
     def begin(self, split: Split, task: Task) -> None:
@@ -198,7 +215,8 @@ class UnimodalTasks(Supervision):
 
     def forward(self, output, batch: Batch) -> dict[str, Tensor]:  # noqa: ANN001 - an Output of `workbench.model`, which imports this package
         dtype = next(self.heads.parameters()).dtype
-        features = {name: post(output.representations[name].to(dtype)) for name, post in self.posts.items()}
+        given = output.representations if self.source == "representations" else output.parts
+        features = {name: post(given[name].to(dtype)) for name, post in self.posts.items()}
         said = {name: self.heads[name](value) for name, value in features.items()}
         present = {name: batch[name].mask.any(1) for name in features}
         if self.generator is None:
