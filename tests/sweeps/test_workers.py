@@ -21,8 +21,19 @@ OVER = {"hidden": [4, 8], "dropout": [0.0, 0.5]}
 pytestmark = pytest.mark.slow
 
 
+EARLIER: set[int] = set()
+"""Workers that other tests of this process left waiting, e.g. those of a comparison."""
+
+
+@pytest.fixture(autouse=True)
+def _earlier():
+    """What is there before the test does not count."""
+    EARLIER.clear()
+    EARLIER.update(children())
+
+
 def children():
-    """Processes whose parent is this one."""
+    """Processes whose parent is this one, but for those that were there before the test."""
     found = []
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -31,7 +42,7 @@ def children():
             continue
         if int(fields[1]) == os.getpid() and fields[0] != "Z" and b"spawn_main" in (path.parent / "cmdline").read_bytes():
             found.append(int(path.parent.name))
-    return found
+    return [pid for pid in found if pid not in EARLIER]
 
 
 @pytest.fixture
