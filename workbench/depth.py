@@ -14,7 +14,7 @@ from workbench import methods
 from workbench.data.card import cards
 from workbench.experiments import Results
 from workbench.probes.label_errors import MADE, WHOLE
-from workbench.statistics import Difference, holm, mean_interval, paired_difference, say_difference, score
+from workbench.statistics import Difference, holm, mean_with_interval, paired_difference, say_difference, score
 from workbench.studies import published, titles
 from workbench.tasks import LOWER_IS_BETTER
 from workbench.taxonomy import BUDGET, Data, trained
@@ -191,19 +191,13 @@ def say_knowledge(knowledge: pd.DataFrame) -> str:
     said = []
     for (variant, modality), rows in _last(knowledge).groupby(["variant", "modality"], sort=False):
         values = rows["value"].dropna().to_numpy()
-        said.append(f"{variant} {modality} {_with_interval(values) if len(values) else 'none made yet'}")
+        said.append(f"{variant} {modality} {mean_with_interval(values, 2) if len(values) else 'none made yet'}")
     return f"Partial correlation of made and true labels, given the label of the whole: {', '.join(said)}."
 
 
 def _last(frame: pd.DataFrame) -> pd.DataFrame:
     """The rows of each run's last epoch."""
     return frame[frame["epoch"] == frame.groupby(["variant", "seed"])["epoch"].transform("max")]
-
-
-def _with_interval(values: np.ndarray) -> str:
-    """`.41 (95 % .30 to .52)`."""
-    mean, low, high = mean_interval(values)
-    return score(mean, 2) if np.isnan(low) else f"{score(mean, 2)} (95 % {score(low, 2)} to {score(high, 2)})"
 
 
 def last_layer(frame: pd.DataFrame) -> pd.DataFrame:

@@ -5,7 +5,6 @@ figures.lag_recovery(lags)
 """
 
 from collections.abc import Mapping, Sequence
-from math import isnan
 from typing import Any
 
 import pandas as pd
@@ -13,13 +12,14 @@ import torch
 import xarray as xr
 
 from workbench import methods
+from workbench.data import is_simulated
 from workbench.data.batch import Dataset
 from workbench.errors import ConfigError
 from workbench.experiments import Results
 from workbench.probes.by_class import by_class, by_class_over_seeds, classes_of, record_split
 from workbench.probes.planted import attended_times, modality_use
 from workbench.runs import Run
-from workbench.statistics import holm, mean_interval, paired_difference, say_difference, score
+from workbench.statistics import holm, mean_with_interval, paired_difference, say_difference, score
 from workbench.studies import any_draw, draws, published
 from workbench.tasks import LOWER_IS_BETTER
 from workbench.taxonomy import Data, trained
@@ -135,7 +135,7 @@ def over_values(
     Raises:
         ConfigError: the data set is not simulated.
     """
-    if dataset.partition("/")[0] != "opinions":
+    if not is_simulated(dataset):
         raise ConfigError(f"{dataset} has no dials to turn", expected="opinions, simulated data of which everything is known")
     found = {}
     for value in values:
@@ -171,16 +171,10 @@ def row_table(lags: pd.DataFrame) -> pd.DataFrame:
     said = []
     for (variant, modality), rows in lags.groupby(["variant", "modality"], sort=False):
         means = rows.groupby("seed")[list(ROWS)].mean()
-        cells = {title: _with_interval(means[column]) for column, title in ROWS.items()}
+        cells = {title: mean_with_interval(means[column].to_numpy()) for column, title in ROWS.items()}
         change = paired_difference(means["auc"].to_numpy(), means["auc_others"].to_numpy())
         said.append({"trained": variant, "modality": modality, **cells, "own less other rows": say_difference(change)})
     return pd.DataFrame(said)
-
-
-def _with_interval(values: pd.Series) -> str:
-    """`.512 (95 % .490 to .534)`."""
-    mean, low, high = mean_interval(values.to_numpy())
-    return score(mean) if isnan(low) else f"{score(mean)} (95 % {score(low)} to {score(high)})"
 
 
 def uses(trainings: Mapping[float, tuple[Results, Data]]) -> pd.DataFrame:

@@ -68,6 +68,12 @@ def mean_interval(values: np.ndarray) -> tuple[float, float, float]:
     return mean, mean - half, mean + half
 
 
+def mean_with_interval(values: np.ndarray, places: int = 3) -> str:
+    """`.512 (95 % .490 to .534)`; one value stands alone."""
+    mean, low, high = mean_interval(values)
+    return score(mean, places) if isnan(low) else f"{score(mean, places)} (95 % {score(low, places)} to {score(high, places)})"
+
+
 def score(value: float, places: int = 3, *, sign: bool = False) -> str:
     """A score without its leading zero: .812, -.013, 1.12; `sign=True` writes +.013."""
     if isnan(value):

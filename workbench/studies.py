@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from workbench.data import available, load
+from workbench.data import available, is_simulated, load
 from workbench.data.batch import Dataset
 from workbench.data.card import card
 from workbench.errors import ConfigError, MissingDataError
@@ -50,7 +50,7 @@ def here(names: Sequence[str]) -> list[str]:
 def draws(name: str, seeds: int | Sequence[int], **options: Any) -> Dataset | dict[int, Dataset]:
     """The data of a comparison: simulated data is drawn anew for each seed, other data (and a draw of a given seed) is the same for all."""
     chosen = range(seeds) if isinstance(seeds, int) else seeds
-    if name.partition("/")[0] == "opinions" and "seed" not in options:
+    if is_simulated(name) and "seed" not in options:
         return {seed: load(name, seed=seed, **options) for seed in chosen}
     return load(name, **options)
 

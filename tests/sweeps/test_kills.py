@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from sweeps.killable import SETTINGS, settings
+from sweeps.processes import living
 
 from workbench.runs import load_all
 from workbench.sweeps import Sweep, sweep
@@ -42,15 +43,7 @@ def start():
 
 def group(pid: int) -> list[int]:
     """Living processes of a session."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = path.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(fields[3]) == pid and fields[0] != "Z":
-            found.append(int(path.parent.name))
-    return found
+    return [int(folder.name) for folder, _, session in living() if session == pid]
 
 
 def wait(is_so: Callable[[], bool], seconds: float, what: str) -> None:

@@ -4,10 +4,10 @@ import os
 import pickle
 import signal
 import time
-from pathlib import Path
 
 import pandas as pd
 import pytest
+from sweeps.processes import living
 
 from workbench.errors import ConfigError
 from workbench.runs import load_all
@@ -34,15 +34,8 @@ def _earlier():
 
 def children():
     """Processes whose parent is this one, but for those that were there before the test."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = path.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(fields[1]) == os.getpid() and fields[0] != "Z" and b"spawn_main" in (path.parent / "cmdline").read_bytes():
-            found.append(int(path.parent.name))
-    return [pid for pid in found if pid not in EARLIER]
+    own = [folder for folder, parent, _ in living() if parent == os.getpid() and b"spawn_main" in (folder / "cmdline").read_bytes()]
+    return [int(folder.name) for folder in own if int(folder.name) not in EARLIER]
 
 
 @pytest.fixture

@@ -68,6 +68,11 @@ def load(name: str, *, root: str | Path | None = None, path: str | Path | None =
     return views.apply(view, data)
 
 
+def is_simulated(name: str) -> bool:
+    """True for data that is made on the spot, another draw for each seed."""
+    return name.partition("/")[0] == "opinions"
+
+
 def read(name: str, *, root: str | Path | None = None, path: str | Path | None = None, **options: object) -> tuple[Dataset, list[str]]:
     """A data set as on disk, before standardising, and what was verified; arguments and errors as for `load`, without views.
 

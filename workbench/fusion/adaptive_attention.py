@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from workbench.errors import ConfigError
+from workbench.fusion.graph import shares
 from workbench.taps import Tap
 
 Weights = Literal["shared", "per_modality"]
@@ -121,13 +122,6 @@ def feature_gate(
 ) -> Float[Tensor, "batch modality feature"]:
     """g_M = sigma(W_g z_M + b_g), Eqs. (18) and (26); 0 for a modality that a sample lacks."""
     return torch.sigmoid(linear(nodes)) * present[:, :, None]
-
-
-def shares(scores: Float[Tensor, "*rows key"], allowed: Bool[Tensor, "*#rows key"]) -> Float[Tensor, "*rows key"]:
-    """The softmax of each row over what is allowed there; a row without anything is zero."""
-    # A row without any is let through whole, so that no softmax sees only -inf; its result is then zeroed.
-    admitted = allowed | ~allowed.any(-1, keepdim=True)
-    return scores.masked_fill(~admitted, -torch.inf).softmax(-1) * allowed
 
 
 class EachLinear(nn.Module):

@@ -59,8 +59,12 @@ def normalised(edges: Float[Tensor, "batch node other"], present: Bool[Tensor, "
 
 def masked_softmax(scores: Float[Tensor, "batch node other"], present: Bool[Tensor, "batch node"]) -> Float[Tensor, "batch node other"]:
     """Each present node's shares over the present nodes, itself among them; zero rows and columns for the others."""
-    allowed = both_present(present)
-    # A row without any node is let through whole, so that no softmax sees only -inf; its result is then zeroed.
+    return shares(scores, both_present(present))
+
+
+def shares(scores: Float[Tensor, "*rows key"], allowed: Bool[Tensor, "*#rows key"]) -> Float[Tensor, "*rows key"]:
+    """The softmax of each row over what is allowed there; a row without anything is zero."""
+    # A row without any is let through whole, so that no softmax sees only -inf; its result is then zeroed.
     admitted = allowed | ~allowed.any(-1, keepdim=True)
     return scores.masked_fill(~admitted, -torch.inf).softmax(-1) * allowed
 

@@ -15,7 +15,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from workbench.attention import Attention
-from workbench.fusion.adaptive_attention import Weights, shares
+from workbench.fusion.adaptive_attention import Weights
+from workbench.fusion.graph import shares
 from workbench.sequences import Steps, masked_mean
 from workbench.taps import Tap
 

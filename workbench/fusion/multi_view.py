@@ -15,8 +15,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from workbench.errors import ConfigError
-from workbench.fusion.adaptive_attention import AdaptiveAttention, Weights, feature_gate, modality_linear, shares
+from workbench.fusion.adaptive_attention import AdaptiveAttention, Weights, feature_gate, modality_linear
 from workbench.fusion.context import Context, Fused
+from workbench.fusion.graph import shares
 from workbench.fusion.hierarchical_alignment import HierarchicalAlignment
 from workbench.taps import Tap
 

@@ -7,13 +7,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from workbench.data import load
+from workbench.data import is_simulated, load
 from workbench.data.batch import Dataset
 from workbench.errors import ConfigError
 from workbench.recording import fingerprint
-
-SIMULATED = "opinions"
-"""The card whose data is drawn anew for each seed."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +65,12 @@ class Source:
         return load(self.name, **self._options(seed)).sealed()
 
     def _options(self, seed: int) -> dict[str, Any]:
-        is_drawn = self.name.partition("/")[0] == SIMULATED and "seed" not in self.options
-        return {**self.options, "seed": seed} if is_drawn else self.options
+        return {**self.options, "seed": seed} if self._is_drawn else self.options
+
+    @property
+    def _is_drawn(self) -> bool:
+        """True for simulated data whose seed is left to the training."""
+        return is_simulated(self.name) and "seed" not in self.options
 
     def _held(self, seed: int) -> Dataset:
         if isinstance(self.held, Dataset):
@@ -81,7 +82,7 @@ class Source:
     @property
     def draws_by_seed(self) -> bool:
         """True where each seed has data of its own."""
-        return isinstance(self.held, Mapping) or (self.name.partition("/")[0] == SIMULATED and "seed" not in self.options)
+        return isinstance(self.held, Mapping) or self._is_drawn
 
     def for_others(self, folder: Path) -> "Source":
         """The same source for other processes: what is held is written to a file, once."""
