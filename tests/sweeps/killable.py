@@ -1,7 +1,9 @@
 """A sweep in a process of its own, for the tests that kill it: `python killable.py FOLDER WORKERS|SCHEDULER [STUDY [BEAT GRACE]]`."""
 
+import os
 import sys
 import time
+from pathlib import Path
 
 from workbench.sweeps import store, sweep
 from workbench.sweeps.desk import Desk
@@ -35,9 +37,12 @@ def desk(server: str, name: str, *, learns: bool = False, trials: int = 0) -> De
     return made
 
 
-def work(url: str, name: str, learns: bool) -> list[str]:
-    """The settings that one driver gets until there are none left; nothing is trained."""
+def work(url: str, name: str, learns: bool, lobby: str, drivers: int) -> list[str]:
+    """The settings that one driver gets until there are none left; nothing is trained. It begins once all drivers are in the lobby (a folder)."""
     mine, settings = desk(url, name, learns=learns, trials=9 if learns else 0), []
+    Path(lobby, str(os.getpid())).touch()
+    while len(list(Path(lobby).iterdir())) < drivers:
+        time.sleep(0.01)
     while (claim := mine.claim()) is not None:
         settings.append(plain(claim[1]))
         time.sleep(0.02)

@@ -74,9 +74,9 @@ def server(tmp_path_factory):
 
 
 @pytest.mark.parametrize("learns", [False, True])
-def test_two_drivers_share_the_trials_and_none_is_given_twice(server, learns):
+def test_two_drivers_share_the_trials_and_none_is_given_twice(server, learns, tmp_path):
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as processes:
-        first, second = processes.map(work, [server] * 2, [f"shared-{learns}"] * 2, [learns] * 2)
+        first, second = processes.map(work, [server] * 2, [f"shared-{learns}"] * 2, [learns] * 2, [str(tmp_path)] * 2, [2] * 2)
     assert first
     assert second
     assert len(first + second) == len(set(first + second)) == (9 if learns else 12)
