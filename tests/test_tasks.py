@@ -198,6 +198,7 @@ def test_every_metric_has_a_name_for_people():
     assert metric_title("acc7") == "Acc-7"
     assert metric_title("f1_happy") == "F1 (happy)"
     assert metric_title("accuracy_sad") == "Accuracy (sad)"
+    assert metric_title("accuracy_top") == "Acc-top (strongest label)"
 
 
 # CH-SIMS
@@ -247,6 +248,36 @@ def test_multilabel_by_hand():
     assert float(MultiLabel(EMOTIONS).loss(scores, truth)) == pytest.approx(-np.log(chances).mean(), rel=1e-5)
 
 
+def test_the_strongest_label_by_hand():
+    # Strongest: 0 (there), 1 (not there), 3 (there, one of two), 2 (a sample without any label does not count): 2 of 3.
+    scores = torch.tensor([[2.0, 1.0, 0.0, 0.0], [-3.0, -1.0, -2.0, -2.0], [0.0, 0.0, 0.0, 0.5], [0.0, 0.0, 9.0, 0.0]])
+    truth = torch.tensor([[1.0, 0, 0, 0], [1, 0, 1, 1], [1, 0, 0, 1], [0, 0, 0, 0]])
+    assert MultiLabel(EMOTIONS).metrics(scores, truth)["accuracy_top"] == pytest.approx(2 / 3)
+    # of equal scores the first is taken
+    assert MultiLabel(EMOTIONS).metrics(torch.zeros(3, 4), truth[:3])["accuracy_top"] == 1
+    assert np.isnan(MultiLabel(EMOTIONS).metrics(scores, torch.zeros(4, 4))["accuracy_top"])
+
+
+def test_multilabel_mae_by_hand():
+    # probabilities 1/2, 3/4, 1/4, 1 (sigmoid of 0, ln 3, -ln 3, a lot) against 1, 1, 1, 0: 1/2 + 1/4 + 3/4 + 1, of 4
+    scores = torch.tensor([[0.0, np.log(3), -np.log(3), 200.0]])
+    assert MultiLabel(EMOTIONS).metrics(scores, torch.tensor([[1.0, 1, 1, 0]]))["mae"] == pytest.approx(2.5 / 4)
+    # certain answers at the likelier side: one wrong of four
+    assert MultiLabel(EMOTIONS).metrics(torch.tensor([[99.0, 99.0, -99.0, -99.0]]), torch.tensor([[1.0, 1, 0, 1]]))["mae"] == pytest.approx(1 / 4)
+
+
+def test_single_labels_by_hand():
+    # happy: truth y y n n, said y n n n: 3 of 4; F1 of yes 2/3, of no 4/5, two samples each
+    scores = torch.full((4, 4), -1.0)
+    scores[0, 1] = 1.0
+    truth = torch.zeros(4, 4)
+    truth[:2, 1] = 1.0
+    found = MultiLabel(EMOTIONS).metrics(scores, truth)
+    assert found["accuracy_happy"] == 3 / 4 and found["f1_happy"] == pytest.approx((2 / 3 + 4 / 5) / 2)
+    # weighted F1 over labels: only happy has samples, so its F1 of yes; macro: a label that nobody has or is given counts 0
+    assert found["f1_weighted"] == pytest.approx(2 / 3) and found["f1_macro"] == pytest.approx(2 / 3 / 4)
+
+
 def test_multilabel_without_any_label_has_no_average_precision():
     found = MultiLabel(EMOTIONS).metrics(torch.zeros(2, 4), torch.zeros(2, 4))
     assert np.isnan(found["map"])
@@ -281,6 +312,9 @@ def test_a_label_that_is_called_like_an_average_has_a_name_of_its_own():
     found = task.metrics(truth - 0.5, 1 - truth)
     assert {"f1_macro", "f1_label_macro", "accuracy_label_macro", "f1_happy"} <= set(found)
     assert found["f1_macro"] == 0
+    spec = TaskSpec("multilabel", classes=("top", "happy"))
+    found = MultiLabel(spec).metrics(truth - 0.5, truth)
+    assert {"accuracy_top", "accuracy_label_top", "f1_label_top"} <= set(found) and sorted(found) == sorted(metrics_of(spec))
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,13 @@ All metrics go through torchmetrics, one definition a name, the same in every ta
 | `f1_micro`, `f1_macro`, `f1_weighted`, `f1_samples` | multi-label, a label is given where its score is above 0 (probability .5) |
 | `map` | multi-label, mean over the labels of the average precision; labels that no sample has are left out |
 | `accuracy` | multi-label, share of right answers over all labels |
+| `accuracy_top` | multi-label, share of the samples with a label whose highest score is at one of theirs (ties: the first); nan without any |
+| `mae` | multi-label, mean absolute distance of probability and 0 or 1, over all samples and labels |
 | `accuracy_<label>`, `f1_<label>` | one label of at most eight (IEMOCAP, MOSEI): accuracy, and the weighted F1 of its yes and no |
+
+Acc-6 of CMU-MOSEI's emotions (hierarchical delta-attention, Table 2) is not defined for samples with no emotion or with several. `accuracy_top` is
+what presence alone can answer: is the emotion that the model is surest of there? Samples without any emotion have no right answer and do not count.
+The multi-label `mae` is least for certain answers, not for honest probabilities: it is no proper score, and rewards saying no to what is rare.
 
 A sample or label without a positive in truth and prediction counts 0 in a multi-label F1, as in scikit-learn.
 
@@ -55,6 +61,7 @@ METRIC_NAMES = {
     "acc5_sims": "Acc-5",
     "f1_micro": "F1 (micro)",
     "f1_samples": "F1 (samples)",
+    "accuracy_top": "Acc-top (strongest label)",
     "map": "mAP",
 }
 
@@ -128,6 +135,9 @@ class MultiClass:
 
 AVERAGES = ("micro", "macro", "weighted", "samples")
 
+TAKEN = (*AVERAGES, "top")
+"""Labels of these names would make metrics of other metrics' names; theirs are called `accuracy_label_top`, ..."""
+
 FEW = 8
 """Up to so many labels, each has its own accuracy and F1 among the metrics."""
 
@@ -151,10 +161,11 @@ class MultiLabel:
         said = scores > 0
         found = {f"f1_{average}": float(f1_score(truth.numpy(), said.numpy(), average=average, zero_division=0)) for average in AVERAGES}
         found |= {"map": mean_average_precision(scores, truth), "accuracy": float((said == truth).float().mean())}
+        found |= {"accuracy_top": top_accuracy(scores, truth), "mae": float((scores.sigmoid() - truth.float()).abs().mean())}
         if len(self.spec.classes) <= FEW:
             for i, name in enumerate(self.spec.classes):
                 two = two_class_scores(said[:, i], truth[:, i], suffix=name)
-                key = f"label_{name}" if name in AVERAGES else name
+                key = label_key(name)
                 found |= {f"accuracy_{key}": two[f"acc2_{name}"], f"f1_{key}": two[f"f1_{name}"]}
         return found
 
@@ -173,12 +184,24 @@ def metrics_of(spec: TaskSpec) -> list[str]:
     if spec.kind == "multiclass":
         return ["accuracy", "f1_macro", "f1_weighted"]
     if spec.kind == "multilabel":
-        single = [f"{metric}_{'label_' if name in AVERAGES else ''}{name}" for name in spec.classes for metric in ("accuracy", "f1")]
-        return [*(f"f1_{average}" for average in AVERAGES), "map", "accuracy", *(single if len(spec.classes) <= FEW else ())]
+        single = [f"{metric}_{label_key(name)}" for name in spec.classes for metric in ("accuracy", "f1")]
+        return [*(f"f1_{average}" for average in AVERAGES), "map", "accuracy", "accuracy_top", "mae", *(single if len(spec.classes) <= FEW else ())]
     task, found = Regression(spec), ["mae", "corr"]
     found += ["acc2_has0", "f1_has0", "acc2_non0", "f1_non0"] if task.is_signed else []
     found += ["acc5", "acc7"] if (spec.low, spec.high) == (-3.0, 3.0) else []
     return found + (["acc2_sims", "f1_sims", "acc3_sims", "acc5_sims"] if task.is_sims else [])
+
+
+def label_key(name: str) -> str:
+    """A label's name in the names of its metrics."""
+    return f"label_{name}" if name in TAKEN else name
+
+
+def top_accuracy(scores: Tensor, truth: Tensor) -> float:
+    """Share of the samples with a label whose highest score is at one of their labels; nan where no sample has a label."""
+    has_label = truth.any(1)
+    hits = truth.gather(1, scores.argmax(1, keepdim=True))[:, 0]
+    return float(hits[has_label].float().mean()) if bool(has_label.any()) else float("nan")
 
 
 def sims_scores(prediction: Tensor, target: Tensor) -> dict[str, float]:

@@ -199,3 +199,53 @@ def test_labels_of_single_modalities_are_on_the_scale_of_the_task(tmp_path, valu
         verify(build_card(tmp_path), with_split("train", labels={"audio": torch.zeros(1)}))
     with pytest.raises(DataError, match="only one of two splits has labels of audio alone"):
         verify(build_card(tmp_path), with_split("train", labels={"audio": torch.zeros(2)}))
+
+
+OTHER = (
+    "task: {kind: regression, range: [-3, 3]}",
+    "task: {kind: regression, range: [-3, 3]}\nother_tasks:\n  moods: {kind: multilabel, classes: [sad, glad]}",
+)
+
+
+def with_moods(labels: torch.Tensor) -> Dataset:
+    """The data asked for moods, with what the audio alone says of the training samples."""
+    from workbench.data.batch import Spec, TaskSpec
+
+    made = data()
+    targets = {"train": torch.tensor([[1.0, 0], [1, 1]]), "valid": torch.tensor([[0.0, 0]])}
+    alone = {"train": {"audio": labels}, "valid": {"audio": torch.zeros(1, 2)}}
+    splits = {name: replace(split, target=targets[name], labels=alone[name]) for name, split in made.splits.items()}
+    return replace(made, spec=Spec(made.spec.modalities, TaskSpec("multilabel", 0.0, 1.0, ("sad", "glad"))), splits=splits)
+
+
+def test_a_card_may_have_another_task_by_an_option(tmp_path):
+    card = build_card(tmp_path, OTHER)
+    facts = verify(card, with_moods(torch.tensor([[0.5, 1], [0, 0.25]])))
+    assert "labels: any of sad, glad" in facts and "labels in -3 to 3" in verify(card, data())
+    with pytest.raises(DataError, match=r"the task is(.|\n)*the card says(.|\n)*"):
+        verify(build_card(tmp_path), with_moods(torch.zeros(2, 2)))
+
+
+@pytest.mark.parametrize(
+    ("labels", "match"),
+    [
+        (torch.tensor([[0.5, 1], [0, 1.25]]), r"what audio alone says is 0, 1.25(.|\n)*row 1(.|\n)*a probability for each of sad, glad(.|\n)*line 6"),
+        (torch.zeros(2), r"the labels of audio are \[2\](.|\n)*\[2, 2\]"),
+        (torch.zeros(1, 2), r"1 labels of audio for 2 samples"),
+        (torch.full((2, 2), float("nan")), r"what audio alone says is nan, nan"),
+    ],
+)
+def test_what_a_modality_says_of_several_labels_is_a_probability(tmp_path, labels, match):
+    with pytest.raises(DataError, match=match):
+        verify(build_card(tmp_path, OTHER), with_moods(labels))
+
+
+def test_what_a_modality_says_of_a_score_is_one_number(tmp_path):
+    with pytest.raises(DataError, match=r"the labels of audio are \[2, 2\](.|\n)*\[2\]"):
+        verify(build_card(tmp_path), with_split("train", labels={"audio": torch.zeros(2, 2)}))
+
+
+def test_a_wrong_other_task_is_refused_with_its_line(tmp_path):
+    old, new = OTHER
+    with pytest.raises(DataError, match=r"other_tasks.moods(.|\n)*line 6"):
+        build_card(tmp_path, (old, new.replace(", classes: [sad, glad]", "")))

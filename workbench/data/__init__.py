@@ -2,7 +2,7 @@
 
 from workbench.data import load
 data = load("mosi")                       # read by its card, verified, standardised
-data = load("opinions/starved", seed=1)   # a preset of the simulator
+data = load("opinions/starved", seed=1)   # a preset of the simulator; task="emotions" asks it for six emotions
 data = load("my/card.md")                 # own data with an own card
 """
 

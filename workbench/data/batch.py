@@ -114,7 +114,7 @@ class Split:
         ids: one unique name a sample.
         groups: video or speaker of each sample, where known (grouped cross-validation needs it).
         texts: the sentence of each sample, where there is text.
-        labels: what each modality alone says, `samples`, where known (simulated data, SIMS).
+        labels: what each modality alone says, `samples`, where known (simulated data, SIMS); multilabel: the probabilities, `samples label`.
         evidence: facts about single samples that only a simulator knows, by name; `samples` first.
     """
 

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
+from workbench.data.batch import TaskSpec
 from workbench.data.card_fields import Fields, ModalityCard, PublishedRow, SourceCard, SourceList, TaskCard
 from workbench.data.head import Lines, line_of, read_head
 from workbench.errors import ConfigError, DataError, near, unknown
@@ -26,6 +27,7 @@ class DataCard(Fields):
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     title: str
     task: TaskCard
+    other_tasks: dict[str, TaskCard] = Field(default_factory=dict)
     modalities: dict[str, ModalityCard] = Field(min_length=1)
     splits: dict[SplitName, Annotated[int, Field(ge=1)] | None]
     format: str
@@ -78,6 +80,11 @@ class DataCard(Fields):
     def place(self, *field: str | int) -> str:
         """Where in the card a field stands: `data_cards/mosi.md line 14`."""
         return _place(self._path, self._lines, field)
+
+    def task_of(self, spec: TaskSpec) -> tuple[TaskCard, tuple[str, ...]] | None:
+        """The task that some data has, and its place in the head: the card's, or one that an option of the reader asks for; None: neither."""
+        known = {("task",): self.task, **{("other_tasks", name): task for name, task in self.other_tasks.items()}}
+        return next(((task, place) for place, task in known.items() if task.spec() == spec), None)
 
     def variant(self, wanted: str = "") -> str:
         """The variant of that name; the first one where none is named; empty where the data set has none.
@@ -252,6 +259,6 @@ def _field_error(path: Path, lines: Lines, error: ValidationError) -> DataError:
 
 def _fields_at(field: tuple[str | int, ...]) -> list[str]:
     """The field names that are known where a field stands."""
-    models = {"task": TaskCard, "modalities": ModalityCard, "sources": SourceCard, "published": PublishedRow}
+    models = {"task": TaskCard, "other_tasks": TaskCard, "modalities": ModalityCard, "sources": SourceCard, "published": PublishedRow}
     model = models.get(str(field[0]), DataCard) if len(field) > 1 else DataCard
     return list(model.model_fields)

@@ -4,6 +4,7 @@ import torch
 
 from workbench.data.batch import Column, Dataset, ModalitySpec, Split, TaskSpec
 from workbench.data.card import DataCard
+from workbench.data.card_fields import TaskCard
 from workbench.data.names import first_repeated
 from workbench.errors import DataError
 
@@ -18,17 +19,25 @@ def verify(card: DataCard, dataset: Dataset) -> list[str]:
     """
     _verify_splits(card, dataset)
     _verify_modalities(card, dataset)
-    if dataset.spec.task != card.task.spec():
-        raise _differs(card, f"the task is {dataset.spec.task}", f"{card.task.spec()}", "task")
+    task, place = _task(card, dataset)
     for split in dataset.splits.values():
         _verify_counts(card, split)
         for name, column in split.columns.items():
             verify_values(card.name, split, name, column, dataset.spec.modalities[name], do=_check(card, "modalities", name, "size"))
-        verify_target(card.name, split, dataset, do=_check(card, "task", "range" if card.task.kind == "regression" else "classes"))
+        verify_target(card.name, split, dataset, do=_check(card, *place, "range" if task.kind == "regression" else "classes"))
         _verify_groups(card, split)
-        _verify_alone(card, split)
+        _verify_alone(card, split, task, place)
     _verify_apart(card, dataset)
-    return _facts(card, dataset)
+    return _facts(card, dataset, task)
+
+
+def _task(card: DataCard, dataset: Dataset) -> tuple[TaskCard, tuple[str, ...]]:
+    """Which of the card's tasks the data has, and where it stands in the card."""
+    found = card.task_of(dataset.spec.task)
+    if found is None:
+        known = " or ".join(str(task.spec()) for task in (card.task, *card.other_tasks.values()))
+        raise _differs(card, f"the task is {dataset.spec.task}", known, "task")
+    return found
 
 
 def _check(card: DataCard, *field: str | int) -> str:
@@ -175,20 +184,23 @@ def _verify_groups(card: DataCard, split: Split) -> None:
         raise _differs(card, f"the videos or speakers of the split {split.name} are not known", "folds", "folds", split.name)
 
 
-def _verify_alone(card: DataCard, split: Split) -> None:
-    """What each modality alone says is on the scale of the task."""
+def _verify_alone(card: DataCard, split: Split, task: TaskCard, place: tuple[str, ...]) -> None:
+    """What each modality alone says is on the scale of the task: scores in its range; of several labels the probability of each."""
+    low, high = (0.0, 1.0) if task.kind == "multilabel" else task.range or (-torch.inf, torch.inf)
+    shape = (len(split), len(task.classes)) if task.kind == "multilabel" else (len(split),)
     for name, values in split.labels.items():
         where = f"split {split.name}, labels of {name}"
         if len(values) != len(split):
             raise DataError(f"{card.name}: {len(values)} labels of {name} for {len(split)} samples", where=where, expected=f"{len(split)} labels")
-        if card.task.range is None:
-            continue
-        low, high = card.task.range
-        wrong = ~((values >= low) & (values <= high))
-        if bool(wrong.any()):
+        if tuple(values.shape) != shape:
+            raise DataError(f"{card.name}: the labels of {name} are {list(values.shape)}", where=where, expected=f"{list(shape)}, as the target")
+        wrong = ~((values >= low) & (values <= high)).reshape(len(split), -1).all(1)
+        if bool(wrong.any()) and task.kind != "multiclass":
             row = int(wrong.nonzero()[0][0])
-            what = f"{card.name}: what {name} alone says is {float(values[row]):g}"
-            raise DataError(what, where=f"{where}, {_row(split, row)}", expected=f"a number in {low:g} to {high:g}", do=_check(card, "task", "range"))
+            said = ", ".join(f"{value:g}" for value in values[row].reshape(-1).tolist())
+            expected = f"a number in {low:g} to {high:g}" if task.range else f"a probability for each of {', '.join(task.classes)}"
+            do = _check(card, *place, "range" if task.range else "classes")
+            raise DataError(f"{card.name}: what {name} alone says is {said}", where=f"{where}, {_row(split, row)}", expected=expected, do=do)
 
 
 def _verify_apart(card: DataCard, dataset: Dataset) -> None:
@@ -216,11 +228,10 @@ def _verify_apart(card: DataCard, dataset: Dataset) -> None:
                 raise DataError(f"{card.name}: only one of two splits has labels of {name} alone", where=where, expected="all splits or none")
 
 
-def _facts(card: DataCard, dataset: Dataset) -> list[str]:
+def _facts(card: DataCard, dataset: Dataset, task: TaskCard) -> list[str]:
     facts = [f"split {name}: {len(split)} samples" for name, split in dataset.splits.items()]
     facts += [f"{name}: {spec.kind}, size {spec.size}, finite everywhere" for name, spec in dataset.spec.modalities.items() if spec.kind != "tokens"]
     facts += [f"{name}: tokens of {spec.size} words" for name, spec in dataset.spec.modalities.items() if spec.kind == "tokens"]
-    task = card.task
     which = "any" if task.kind == "multilabel" else "one"
     facts.append(f"labels in {task.range[0]:g} to {task.range[1]:g}" if task.range else f"labels: {which} of {', '.join(task.classes)}")
     if card.folds:

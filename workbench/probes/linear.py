@@ -24,7 +24,7 @@ def probe_runs(runs: Iterable[Run], data: Dataset | Mapping[int, Dataset], *, sp
         split: where the probe is scored.
 
     Returns:
-        One row a number: variant, seed, modality, metric, value.
+        One row a number: variant, seed, modality, metric, value; of several labels every metric but `mae`, which needs probabilities.
     """
     rows = []
     for run in runs:
@@ -35,6 +35,8 @@ def probe_runs(runs: Iterable[Run], data: Dataset | Mapping[int, Dataset], *, sp
         for modality in model.modalities:
             said = ridge_readout(fitted[modality], asked["train"].target, wanted[modality], task=task)
             scores = task.metrics(said, asked[split].target)
+            if asked.spec.task.kind == "multilabel":
+                del scores["mae"]  # a readout's outputs are no log-odds: it has sides, not probabilities
             rows += [
                 {"variant": run.variant, "seed": run.seed, "modality": modality, "metric": name, "value": value} for name, value in scores.items()
             ]

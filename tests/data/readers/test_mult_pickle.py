@@ -171,6 +171,26 @@ def test_scores_of_emotions_go_to_the_larger(tmp_path):
             reading(tmp_path, content, EMOTIONS)
 
 
+SIX = "{kind: multilabel, classes: [happy, sad, anger, surprise, disgust, fear]}"
+
+
+@pytest.mark.parametrize("shape", [(-1, 7), (-1, 1, 7)])
+def test_the_seven_labels_of_mosei_as_presence(tmp_path, shape):
+    content, _ = corpus()
+    rows = np.array([[-2.0, 0, 0.33, 3, 0, 0, 1], [2.4, 0.66, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0, 0]])
+    for name, samples in SIZES.items():
+        content[name]["labels"] = np.resize(rows, (samples, 7)).astype(np.float32).reshape(shape)
+    write(tmp_path, content)
+    data = load(str(small(tmp_path, SIX).path))
+    assert data["train"].target[:4].tolist() == [[0, 1, 1, 0, 0, 1], [1, 0, 0, 0, 0, 0], [0] * 6, [0, 1, 1, 0, 0, 1]]
+    assert (data.spec.task.kind, data.spec.task.outputs) == ("multilabel", 6)
+    content["valid"]["labels"].reshape(-1, 7)[3, 2] = np.nan
+    with pytest.raises(DataError, match=r"a label is nan or infinite(.|\n)*split valid, key labels, row 3"):
+        reading(tmp_path, content, SIX)
+    with pytest.raises(DataError, match=r"labels have the shape(.|\n)*samples x 4 x 2"):
+        reading(tmp_path, content, EMOTIONS)
+
+
 def test_samples_without_text_are_counted_or_dropped(tmp_path):
     content, real = corpus()
     content["train"]["text"][[1, 4]] = 0

@@ -12,6 +12,7 @@ from workbench.data import read
 from workbench.data.batch import Dataset
 from workbench.data.card import DataCard
 from workbench.data.card import card as find_card
+from workbench.data.card_fields import TaskCard
 from workbench.data.inspection.characters import Ink, bars, cut, image, ink_for, printable, shades, shrunk, sparkline, wrapped
 from workbench.data.inspection.labels import label_facts
 from workbench.data.inspection.portrait import labels_frame, lengths_frame, sample_frame, say_sample
@@ -84,13 +85,19 @@ def _read(name: str, root: Any, options: Mapping[str, object]) -> tuple[Dataset 
     return dataset, ""
 
 
-def card_lines(card: DataCard, *, width: int) -> list[str]:
-    """The card's head in words, what is asked most first."""
-    task = card.task
+def say_task(task: TaskCard) -> str:
+    """`regression, sentiment in -3 to 3`, `multilabel, 2 labels: happy, sad`."""
     unit, noun = f"{task.unit} " if task.unit else "", "labels" if task.kind == "multilabel" else "classes"
     asked = f"{unit}in {task.range[0]:g} to {task.range[1]:g}" if task.range else f"{len(task.classes)} {noun}: {', '.join(task.classes)}"
+    return f"{task.kind}, {asked}"
+
+
+def card_lines(card: DataCard, *, width: int) -> list[str]:
+    """The card's head in words, what is asked most first."""
     lines = wrapped(f"{card.name}: {card.title}", width=width)
-    lines += ["", *_field("task", f"{task.kind}, {asked}", width)]
+    lines += ["", *_field("task", say_task(card.task), width)]
+    for option, task in card.other_tasks.items():
+        lines += _field("or", f"{say_task(task)} (task={option})", width)
     for name, modality in card.modalities.items():
         size = "x".join(map(str, modality.shape)) if modality.shape else str(modality.size or "any size")
         rate = f", {modality.rate:g} steps a second" if modality.rate else ""

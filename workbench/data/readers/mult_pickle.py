@@ -1,7 +1,8 @@
 """MulT's pickles (MOSI, MOSEI, IEMOCAP; also those of MultiBench): a dict of train, valid and test, padded before the real steps.
 
-What a split has: `text` (GloVe vectors), `audio`, `vision`, `labels` (`samples 1 1`: a score; `samples 4 2`: yes or no for each emotion), and in some
-copies `id` (rows of video, start, end). No lengths: the padded side is detected.
+What a split has: `text` (GloVe vectors), `audio`, `vision`, `labels` (`samples 1 1`: a score; `samples 4 2`: yes or no for each emotion; in
+files of one's own `samples 1 7`: MOSEI's sentiment and the amounts of six emotions), and in some copies `id` (rows of video, start, end). No lengths:
+the padded side is detected.
 """
 
 from collections.abc import Sequence
@@ -22,6 +23,8 @@ from workbench.errors import DataError
 
 FEATURES = ("text", "audio", "vision")
 KNOWN = {*FEATURES, "labels", "id"}
+EMOTIONS = 6
+"""Of CMU-MOSEI, behind the sentiment."""
 PARTS, LENGTH = 16, 1000
 """Of an id, and letters of a part, at most: one long text in a small file may stand in every id."""
 
@@ -81,7 +84,10 @@ def _target(card: DataCard, part: Part) -> np.ndarray:
         raise DataError(f"{card.name}: these files have no {card.task.kind} labels", where=card.place("task"), expected="regression or multilabel")
     classes = card.task.classes
     expected = f"numbers, samples x {len(classes)} x 2: no and yes for each of {', '.join(classes)}"
+    expected += "; or samples x 7: sentiment and their amounts" if len(classes) == EMOTIONS else ""
     values = numbers(part["labels"], where=part.where("labels"), expected=expected)
+    if len(classes) == EMOTIONS and values.shape[1:] in ((1 + EMOTIONS,), (1, 1 + EMOTIONS)):
+        return _present(part, values.reshape(len(values), -1))
     if values.ndim == 2 and values.shape[1:] == (len(classes),):
         return values.astype(np.float32)
     if values.shape[1:] != (len(classes), 2):
@@ -93,6 +99,15 @@ def _target(card: DataCard, part: Part) -> np.ndarray:
         found = ", ".join(f"{value:g}" for value in values[row, label])
         raise part.error(f"{classes[label]} is neither yes nor no: {found}", "labels", row=row, expected="one of the two larger")
     return values.argmax(2).astype(np.float32)
+
+
+def _present(part: Part, values: np.ndarray) -> np.ndarray:
+    """Which emotions are there, `samples label` of 0 and 1, of a sentiment and amounts (CMU's seven labels): those above 0."""
+    with np.errstate(over="ignore"):  # What float32 cannot hold counts as infinite, as in `workbench.data.readers.csd`.
+        broken = ~np.isfinite(values.astype(np.float32)).all(1)
+    if broken.any():
+        raise part.error("a label is nan or infinite", "labels", row=int(broken.argmax()), expected="finite numbers")
+    return (values[:, 1:] > 0).astype(np.float32)
 
 
 def _is_empty(padded: np.ndarray, found: Padding) -> np.ndarray:

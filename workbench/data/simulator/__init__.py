@@ -1,1 +1,1 @@
-"""The simulated data set `opinions`: dials, grammar, rendering, exact ceilings."""
+"""The simulated data set `opinions`: dials, grammar, rendering, six emotions, exact ceilings."""

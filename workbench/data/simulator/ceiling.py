@@ -12,6 +12,7 @@ import numpy as np
 
 from workbench.data.simulator.cues import LEVELS, level_table, mark_table, sarcasm_prior, score
 from workbench.data.simulator.dials import MODALITIES, Dials
+from workbench.data.simulator.emotions import EMOTIONS, TABLE
 
 TOTALS = np.arange(-6, 7)
 """Every sum of three unique cues."""
@@ -27,27 +28,59 @@ def subset_name(modalities: Sequence[str]) -> str:
 def ceilings(dials: Dials) -> dict[str, dict[str, float]]:
     """The best attainable score by subset of modalities and metric, exact for the symbols.
 
-    acc2_has0: y >= 0 against y < 0, by the likelier side; acc2_non0: the same where y is not 0; mae: of the conditional median;
+    Sentiment. acc2_has0: y >= 0 against y < 0, by the likelier side; acc2_non0: the same where y is not 0; mae: of the conditional median;
     corr: of the conditional mean, sqrt(Var(E[y | seen]) / Var(y)).
+
+    Emotions. accuracy_<emotion>: by the likelier side of P(present | seen); accuracy: their mean; accuracy_top: of the likeliest emotion, among
+    samples that have one, E[max_e P(e | seen)] / P(any); mae: of the certain answers 0 and 1, so 1 - accuracy (it rewards certainty, not honest
+    probabilities). F1 and mAP have no such form: their best rule looks at all samples together.
 
     A modality that may be missing as a whole is seen to be missing, so the best score is the mean over what is there. With
     `missing_kind="frames"` a cue counts as seen while one frame of its bump remains: exact for text, an upper bound for audio and vision.
 
     Returns:
-        {"text": {"acc2_has0", "acc2_non0", "mae", "corr"}, ..., "text+audio": ..., "all": ...}, 7 subsets.
+        {"text": {"acc2_has0", "acc2_non0", "mae", "corr"}, ..., "text+audio": ..., "all": ...}, 7 subsets; of emotions {"accuracy", "accuracy_top",
+        "mae", "accuracy_happy", ...} in each.
     """
-    present = {there: _moments(dials, there) for size in range(4) for there in combinations(MODALITIES, size)}
+    if dials.task == "emotions":
+        return {subset: _emotion_scores(mean) for subset, mean in _over_subsets(dials, _emotion_moments).items()}
+    answer = {}
+    for subset, (has0, non0, mae, explained) in _over_subsets(dials, _moments).items():
+        values = (has0, non0, mae, np.sqrt(max(0.0, explained)))
+        answer[subset] = {metric: float(value) for metric, value in zip(METRICS, values, strict=True)}
+    return answer
+
+
+def _over_subsets(dials: Dials, moments: Callable[[Dials, Sequence[str]], np.ndarray]) -> dict[str, np.ndarray]:
+    """By subset of modalities the mean of some moments over which of them are there."""
+    present = {there: moments(dials, there) for size in range(4) for there in combinations(MODALITIES, size)}
     rate = {name: dials.missing[name] if dials.missing_kind == "modality" else 0.0 for name in MODALITIES}
     answer = {}
     for subset in (there for there in present if there):
-        mean = np.zeros(4)
+        mean = np.zeros_like(present[subset])
         for flags in product((False, True), repeat=len(subset)):
             weight = np.prod([1 - rate[name] if flag else rate[name] for name, flag in zip(subset, flags, strict=True)])
             mean = mean + weight * present[tuple(name for name, flag in zip(subset, flags, strict=True) if flag)]
-        has0, non0, mae, explained = mean
-        values = (has0, non0, mae, np.sqrt(max(0.0, explained)))
-        answer[subset_name(subset)] = {metric: float(value) for metric, value in zip(METRICS, values, strict=True)}
+        answer[subset_name(subset)] = mean
     return answer
+
+
+def _emotion_moments(dials: Dials, there: Sequence[str]) -> np.ndarray:
+    """The probability that the likelier side is right, for each emotion, and E[max_e P(e | seen)], for modalities that are all there."""
+    own = [_text_unique(dials, there), *(_unique(dials, name, name in there) for name in MODALITIES[1:])]
+    weights, posteriors = zip(_shared_posteriors(dials, there), *map(_distinct, own), strict=True)
+    weight = np.einsum("i,j,k,l->ijkl", *weights)
+    chance = np.einsum("is,jw,kv,lf,swvfe->ijkle", *posteriors, TABLE, optimize=True)
+    right = np.einsum("ijkl,ijkle->e", weight, np.maximum(chance, 1 - chance))
+    return np.append(right, (weight * chance.max(-1)).sum())
+
+
+def _emotion_scores(moments: np.ndarray) -> dict[str, float]:
+    """The ceilings by metric of what `_emotion_moments` found."""
+    right, strongest = moments[:-1], float(moments[-1])
+    accuracy = float(right.mean())
+    scores = {"accuracy": accuracy, "accuracy_top": strongest / float(TABLE.any(-1).mean()), "mae": 1 - accuracy}
+    return scores | {f"accuracy_{name}": float(value) for name, value in zip(EMOTIONS, right, strict=True)}
 
 
 def _moments(dials: Dials, there: Sequence[str]) -> np.ndarray:
@@ -147,6 +180,18 @@ def expectation(
         modalities: those that are looked at.
         of: a function of the score.
     """
+    grid = np.meshgrid(LEVELS, LEVELS, LEVELS, LEVELS, indexing="ij")
+    table = np.asarray(of(score(dials, grid[0], grid[1] + grid[2] + grid[3])), float)
+    return np.einsum("ns,nt,na,nv,stav->n", *_posteriors(dials, evidence, modalities), table, optimize=True)
+
+
+def emotion_chances(dials: Dials, evidence: Mapping[str, np.ndarray], modalities: Sequence[str]) -> np.ndarray:
+    """P(emotion is present | symbols of some modalities), exact, `samples emotion`; arguments as for `expectation`."""
+    return np.einsum("ns,nw,nv,nf,swvfe->ne", *_posteriors(dials, evidence, modalities), TABLE, optimize=True)
+
+
+def _posteriors(dials: Dials, evidence: Mapping[str, np.ndarray], modalities: Sequence[str]) -> list[np.ndarray]:
+    """What some modalities say of the shared cue, of the text's (after sarcasm), of audio's and of vision's own cue, each `samples level`."""
     n = len(evidence["text_missing"])
     shared, mark = np.ones((n, 4)), np.ones((n, 2)) * sarcasm_prior(dials)
     unique = {name: np.ones((n, 4)) for name in MODALITIES}
@@ -158,7 +203,4 @@ def expectation(
         if name == "audio":
             mark = mark * np.where(is_there, mark_table(dials).T[evidence["audio_sarcasm_symbol"]], 1.0)
     unique["text"] = mark[:, :1] * unique["text"] + mark[:, 1:] * unique["text"][:, ::-1]
-    factors = [part / part.sum(1, keepdims=True) for part in (shared, *unique.values())]
-    grid = np.meshgrid(LEVELS, LEVELS, LEVELS, LEVELS, indexing="ij")
-    table = np.asarray(of(score(dials, grid[0], grid[1] + grid[2] + grid[3])), float)
-    return np.einsum("ns,nt,na,nv,stav->n", *factors, table, optimize=True)
+    return [part / part.sum(1, keepdims=True) for part in (shared, *unique.values())]

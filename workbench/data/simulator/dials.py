@@ -41,6 +41,9 @@ class Dials(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    task: Literal["sentiment", "emotions"] = Field(
+        "sentiment", description="what is asked of the same samples: the score, or which of six emotions are present"
+    )
     informativeness: ByModality = Field(_each(0.8), description="probability that a modality shows a cue of its own sample, one cue at a time")
     redundancy: Share = Field(0.3, description="share of the score's variance that comes from the cue which all modalities show")
     synergy: Share = Field(0.2, description="twice the probability of sarcasm: at 1 the text's own cue says nothing without the voice")
@@ -72,6 +75,7 @@ PRESETS: dict[str, Dials] = {
     "redundant": Dials(redundancy=0.95, synergy=0.0),
     "synergy": Dials(informativeness=_each(0.95), redundancy=0.0, synergy=1.0, noise=0.0),
     "noisy": Dials(informativeness=_each(0.9), noise=0.4, idiosyncrasy=1.0),
+    "emotions": Dials(task="emotions"),
 }
 
 

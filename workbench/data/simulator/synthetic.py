@@ -2,6 +2,7 @@
 
     data = opinions("starved", seed=1, hardness={"audio": 0.5})
     data.ceiling["all"]["acc2_has0"]
+    opinions("emotions"), opinions("starved", task="emotions")   # the same samples, asked for six emotions
 
 **Hidden cues**, all discrete and independent. One shared cue s, one unique cue u_m for each modality m (text, audio, vision), each equally
 likely -2, -1, 1, 2; sarcasm k in {0, 1} with P(k = 1) = synergy / 2.
@@ -9,6 +10,9 @@ likely -2, -1, 1, 2; sarcasm k in {0, 1} with P(k = 1) = synergy / 2.
 **Score.** y = clip(sqrt(r) s + sqrt((1 - r) / 3) (u'_text + u_audio + u_vision), -3, 3), rounded to 1e-6, with r = redundancy and
 u'_text = -u_text where k = 1 (the words say one thing, the voice turns it round), else u_text. The weights make r the share of the
 variance (2.5 before the clip, whatever r) that the shared cue brings.
+
+**Emotions** (the dial `task="emotions"`): the same samples, cues and symbols with another target: which of happy, sad, anger, surprise, disgust and
+fear are present, each a function of the cues (the table of `workbench.data.simulator.emotions`). Any number is present, also none.
 
 **Symbols**, what a modality shows. Modality m plants s and u_m, each on its own, with probability informativeness[m]; otherwise it shows
 the neutral symbol 0. With probability `noise` a planted level is drawn anew from the four (at noise 1 nothing shown means anything).
@@ -33,7 +37,7 @@ probability `noise`, and 0 where it is not planted.
 **Ceilings** are exact for the symbols (`workbench.data.simulator.ceiling`), and the rendering hides nothing: a filter that knows the bumps reads the
 symbols almost without error. With missing frames they are upper bounds for audio and vision.
 
-**Labels**: `Split.labels[m]` = E[y | symbols of m], what modality m alone says.
+**Labels**: `Split.labels[m]` = E[y | symbols of m], what modality m alone says; of emotions P(emotion | symbols of m), `samples emotion`.
 
 **Evidence** (`Split.evidence`, arrays, samples first; m a modality, c a cue):
 
@@ -47,16 +51,19 @@ symbols almost without error. With missing frames they are upper bounds for audi
 | `m_c_time` | middle of the bump [s] (audio, vision), nan where nothing is shown |
 | `m_c_window` | first frame of the bump and first frame behind it, `samples 2`, -1 where nothing is shown |
 | `speaker` | number of the speaker in its split |
-| `best_prediction` | E[y given all symbols], the best anyone could say |
+| `best_prediction` | E[y given all symbols], the best anyone could say; of emotions P(emotion given all symbols), `samples emotion` |
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 
 from workbench.data.batch import UNKNOWN, Column, Dataset, ModalitySpec, Spec, Split, TaskSpec
-from workbench.data.simulator.ceiling import ceilings, expectation
+from workbench.data.simulator.ceiling import ceilings, emotion_chances, expectation
 from workbench.data.simulator.cues import CUES, RATE, bump_frames, draw_cues
 from workbench.data.simulator.dials import MODALITIES, PRESETS, ByModality, Dials, preset_dials
+from workbench.data.simulator.emotions import EMOTIONS, RULES, presence
 from workbench.data.simulator.grammar import vocabulary
 from workbench.data.simulator.rendering import CHANNELS, OFFSET, Frames, Text, render_frames, render_text
 from workbench.errors import ConfigError
@@ -96,8 +103,21 @@ def simulate(dials: Dials, *, seed: int = 0, name: str = "opinions") -> Dataset:
     modalities = {"text": ModalitySpec("tokens", len(words), longest["text"], vocabulary=words)}
     for modality, rate in RATE.items():
         modalities[modality] = ModalitySpec("sequence", len(CHANNELS[modality]), longest[modality], rate)
-    notes = {"source": "simulated", "seed": seed, "dials": dials.model_dump(), "channels": {key: list(value) for key, value in CHANNELS.items()}}
-    return Dataset(name, Spec(modalities, TaskSpec("regression")), splits, notes, ceilings(dials))
+    notes = {"source": "simulated", "seed": seed, "dials": _said(dials), "channels": {key: list(value) for key, value in CHANNELS.items()}}
+    notes |= {"emotions": dict(RULES)} if dials.task == "emotions" else {}
+    return Dataset(name, Spec(modalities, task_spec(dials)), splits, notes, ceilings(dials))
+
+
+def task_spec(dials: Dials) -> TaskSpec:
+    """What is asked; the headline of emotions is a metric whose ceiling is known."""
+    if dials.task == "emotions":
+        return TaskSpec("multilabel", 0.0, len(EMOTIONS) - 1.0, EMOTIONS, "accuracy")
+    return TaskSpec("regression")
+
+
+def _said(dials: Dials) -> dict[str, object]:
+    """The dials for the run's record. Sentiment is not named: runs from before there were emotions have the same settings, and are found again."""
+    return dials.model_dump(exclude={"task"} if dials.task == "sentiment" else None)
 
 
 def _split(dials: Dials, name: str, seed: int) -> Split:
@@ -117,7 +137,7 @@ def _split(dials: Dials, name: str, seed: int) -> Split:
     rate = np.array([[dials.missing[modality]] for modality in MODALITIES]) * (dials.missing_kind == "modality")
     is_away = dict(zip(MODALITIES, missing_rng.random((3, n)) < rate, strict=True))
     evidence = _evidence(cues, text, frames, is_away) | {"speaker": speaker}
-    evidence["best_prediction"] = expectation(dials, evidence, MODALITIES)
+    evidence["best_prediction"] = _best(dials, evidence, MODALITIES)
     ids = [np.where(away, UNKNOWN, row) for away, row in zip(is_away["text"], text.ids, strict=True)]
     columns = {"text": Column.from_list(ids)}
     for modality, shown in frames.items():
@@ -126,13 +146,26 @@ def _split(dials: Dials, name: str, seed: int) -> Split:
     return Split(
         name=name,
         columns=columns,
-        target=torch.from_numpy(cues["score"].astype(np.float32)),
+        target=torch.from_numpy(_target(dials, cues).astype(np.float32)),
         ids=[f"{name}_{i:05d}" for i in range(n)],
         groups=[f"{name}_speaker_{number:03d}" for number in speaker],
         texts=[" ".join(words[i] for i in row) for row in ids],
-        labels={modality: torch.from_numpy(expectation(dials, evidence, (modality,)).astype(np.float32)) for modality in MODALITIES},
+        labels={modality: torch.from_numpy(_best(dials, evidence, (modality,)).astype(np.float32)) for modality in MODALITIES},
         evidence=evidence,
     )
+
+
+def _target(dials: Dials, cues: dict[str, np.ndarray]) -> np.ndarray:
+    """The score, `samples`, or which emotions are present, `samples emotion`."""
+    if dials.task == "sentiment":
+        return cues["score"]
+    words = np.where(cues["sarcasm"], -1, 1) * cues["text_unique"]
+    return presence(cues["shared"], words, cues["audio_unique"], cues["vision_unique"])
+
+
+def _best(dials: Dials, evidence: dict[str, np.ndarray], modalities: Sequence[str]) -> np.ndarray:
+    """The best that anyone could say who sees some modalities: the expected score, or the probability of each emotion."""
+    return (expectation if dials.task == "sentiment" else emotion_chances)(dials, evidence, modalities)
 
 
 def _evidence(cues: dict[str, np.ndarray], text: Text, frames: dict[str, Frames], is_away: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
