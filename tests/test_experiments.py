@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy import stats
 
-from workbench import experiments, fitting
+from workbench import experiments, fitting, recording
 from workbench.data.batch import Column, Dataset
 from workbench.errors import ConfigError, TrainingError
 from workbench.experiments import Results, compare
@@ -53,7 +53,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     names, run = [], fitting.Progress.run
 
     def count(self: Any, data: Dataset, on_epoch: Any) -> None:
-        names.append((",".join(data.modalities), self.plan.seed))
+        names.append((",".join(data.modalities), self.wanted.plan.seed))
         run(self, data, on_epoch)
 
     monkeypatch.setattr(fitting.Progress, "run", count)
@@ -120,7 +120,7 @@ def test_a_variants_plan_wins_over_the_common_one(go, toy):
 def test_each_seed_may_have_its_own_data(go, toy_maker):
     data = {seed: toy_maker(seed=seed) for seed in (0, 1)}
     found = go(data, {"joint": small()}, seeds=2)
-    assert [run.config["fingerprint"] for run in found.runs] == [fitting.fingerprint(data[0]), fitting.fingerprint(data[1])]
+    assert [run.config["fingerprint"] for run in found.runs] == [recording.fingerprint(data[0]), recording.fingerprint(data[1])]
 
 
 def test_two_workers_give_the_numbers_of_one(go, toy, tmp_path):
@@ -178,7 +178,7 @@ def test_ctrl_c_stops_a_comparison_and_keeps_what_is_finished(go, toy, monkeypat
     run = fitting.Progress.run
 
     def interrupted(self: Any, data: Dataset, on_epoch: Any) -> Iterator[None]:
-        if self.plan.seed == 1:
+        if self.wanted.plan.seed == 1:
             raise KeyboardInterrupt
         run(self, data, on_epoch)
 

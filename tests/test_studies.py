@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy import stats
 
-from workbench import fitting, studies
+from workbench import fitting, recording, studies
 from workbench.balance import b_fusion
 from workbench.data.batch import Dataset
 from workbench.data.card import card
@@ -62,7 +62,7 @@ def test_simulated_data_is_drawn_anew_for_each_seed(data):
     assert not torch.equal(data[0]["train"].target, data[1]["train"].target)
     assert list(studies.draws("opinions/starved", [7], **SIZES)) == [7]
     again = studies.draws("opinions/starved", [1], **SIZES)[1]
-    assert fitting.fingerprint(again) == fitting.fingerprint(data[1])
+    assert recording.fingerprint(again) == recording.fingerprint(data[1])
 
 
 def test_other_data_is_one_for_all_seeds():

@@ -107,12 +107,17 @@ def test_one_number_a_sample_is_joined_too():
     assert trace.dataset()["0"].values.tolist() == [1, 2, 3]
 
 
-def test_without_a_batch_axis_the_last_call_counts():
+def test_without_a_batch_axis_the_mean_of_the_calls_counts_and_of_other_shapes_the_last():
     tap = Tap("modality", modality=("text", "audio"))
     with record(nn.Sequential(tap), "0") as trace:
         tap(torch.tensor([1.0, 2.0]))
         tap(torch.tensor([3.0, 4.0]))
-    assert trace.dataset()["0"].values.tolist() == [3, 4]
+    assert trace.dataset()["0"].values.tolist() == [2, 3]
+    tap = Tap("node", "neighbour")
+    with record(nn.Sequential(tap), "0") as trace:
+        tap(torch.ones(2, 2))
+        tap(torch.zeros(1, 1))
+    assert trace.dataset()["0"].values.tolist() == [[0]]
 
 
 def test_time_axes_of_different_length_live_side_by_side():

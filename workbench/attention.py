@@ -3,6 +3,7 @@
     Attention           softmax(Q K^T / sqrt d_h) V, several heads side by side
     AttentionLayer      x + attention(LN x, LN other), then x + feed-forward(LN x)
     Transformer         positions, a stack of layers, a last LN; self-attention, or attention to another sequence
+    attend              what every attention ends in, from queries, keys and values: for layers that make these in ways of their own
 
 Inside `workbench.second_order` the same code has a double backward.
 """
@@ -77,21 +78,13 @@ class Attention(nn.Module):
         if allowed is not None:
             admitted = admitted & (allowed[:, None] if allowed.dim() == 3 else allowed)
         has_key = admitted.any(-1, keepdim=True)
-        v, dropout = self._heads(self.value(other)), self.dropout if self.training else 0.0
+        v = heads_of(self.value(other), self.heads)
         if self.query is None:
-            attended = functional.dropout(self._of_one(admitted, query), dropout, self.training) @ v
+            attended = functional.dropout(self._of_one(admitted, query), self.dropout, self.training) @ v
         else:
-            q, k = self._heads(self.query(query)), self._heads(self.key(other))
-            # A row without any key is let through whole, so that no softmax sees only -inf; its result is then zeroed.
-            attended = self._attended(q, k, v, admitted | ~has_key, has_key, dropout=dropout)
+            q, k = heads_of(self.query(query), self.heads), heads_of(self.key(other), self.heads)
+            attended = attend(q, k, v, admitted, has_key, tap=self.weights, dropout=self.dropout, is_training=self.training)
         return self.output(attended.transpose(1, 2).flatten(2)) * has_key[:, 0]
-
-    def _attended(self, q: Tensor, k: Tensor, v: Tensor, admitted: Tensor, has_key: Tensor, *, dropout: float) -> Tensor:
-        """The heads' weighted means, with their weights where somebody records them."""
-        if not self.weights.is_recorded:
-            return functional.scaled_dot_product_attention(q, k, v, attn_mask=admitted, dropout_p=dropout)
-        weights = (q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])).masked_fill(~admitted, -math.inf).softmax(-1)
-        return functional.dropout(self.weights(weights * has_key), dropout, self.training) @ v
 
     def _of_one(self, admitted: Tensor, query: Tensor) -> Tensor:
         """The weights where there is one key: 1 on it."""
@@ -99,9 +92,50 @@ class Attention(nn.Module):
         weights = weights / weights.sum(-1, keepdim=True).clamp_min(1)
         return self.weights(weights.expand(-1, self.heads, query.shape[1], -1))
 
-    def _heads(self, value: Tensor) -> Tensor:
-        """`batch head time d_h` of `batch time d`."""
-        return value.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+def heads_of(value: Float[Tensor, "batch time width"], heads: int) -> Float[Tensor, "batch head time size"]:
+    """The width in equal parts, one a head."""
+    return value.unflatten(-1, (heads, -1)).transpose(1, 2)
+
+
+def attend(
+    q: Float[Tensor, "batch head query size"],
+    k: Float[Tensor, "batch head key size"],
+    v: Float[Tensor, "batch head key width"],
+    admitted: Bool[Tensor, "#batch #head #query key"],
+    has_key: Bool[Tensor, "#batch #head #query 1"],
+    *,
+    tap: Tap,
+    bias: Float[Tensor, "#batch #head query key"] | None = None,
+    dropout: float = 0.0,
+    is_training: bool = False,
+) -> Float[Tensor, "batch head query width"]:
+    """The heads' weighted means softmax(Q K^T / sqrt(size) + bias) V, with their weights where somebody records them.
+
+    Args:
+        q, k, v: queries, keys, values.
+        admitted: True where a query may look at a key.
+        has_key: True where a query has a key at all. The rows of the others are not to be used: the caller makes them zeros.
+        tap: takes the weights, before dropout.
+        bias: added to the scaled scores.
+        dropout: share of the weights dropped, where `is_training`.
+    """
+    if tap.is_recorded:
+        weights = tap(attention_weights(q, k, admitted, has_key, bias=bias))
+        return functional.dropout(weights, dropout, is_training) @ v
+    # A row without any key is let through whole, so that no softmax sees only -inf.
+    admitted = admitted | ~has_key
+    mask = admitted if bias is None else bias.masked_fill(~admitted, -math.inf)
+    return functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout if is_training else 0.0)
+
+
+def attention_weights(
+    q: Tensor, k: Tensor, admitted: Tensor, has_key: Tensor, *, bias: Tensor | None = None
+) -> Float[Tensor, "batch head query key"]:
+    """The weights that `attend` uses, zeros in rows without a key; see there for the arguments."""
+    scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
+    scores = scores if bias is None else scores + bias
+    return scores.masked_fill(~(admitted | ~has_key), -math.inf).softmax(-1) * has_key
 
 
 class AttentionLayer(nn.Module):

@@ -138,6 +138,8 @@ def train(
     preset: Annotated[
         str, typer.Option(help="published settings: default (for this data set), none, or a name of: workbench list presets")
     ] = "default",
+    stages: Annotated[str, typer.Option(help="of a method trained in stages, only these, e.g. correlation,fusion; the others from --start")] = "",
+    start: Annotated[Path | None, typer.Option(help="a finished run whose weights the other stages bring")] = None,
     as_json: Json = False,
 ) -> None:
     """Train one model and keep the run.  Example: workbench train lf_dnn opinions/starved --balance b_fusion"""
@@ -149,24 +151,32 @@ def train(
     groups = _grouped(settings or [])
     data = load(dataset, root=root, path=path, **groups["data"])
     if modalities:
-        data = data.select(*[name.strip() for name in modalities.split(",")])
+        data = data.select(*_names(modalities))
     plan = {"seed": seed, "device": device, **groups["plan"]}
     bar = tqdm(unit="epoch", disable=as_json or None, desc=method)
 
     def show(epoch: Any) -> None:
-        bar.total = bar.total or plan.get("epochs")
+        if epoch.stage and not bar.desc.startswith(f"{method} {epoch.stage}"):
+            bar.reset()
+            bar.set_description(f"{method} {epoch.stage}", refresh=False)
+        bar.total = bar.total or (None if epoch.stage else plan.get("epochs"))
         bar.update(epoch.number - bar.n)
         bar.set_postfix_str(f"loss train {epoch.loss['train']:.3f}, valid {epoch.loss['valid']:.3f}")
 
     with bar:
         run = fit(method, data, config=groups["config"], balance=balance, balance_config=groups["balance"], plan=plan, preset=preset,
-                  runs=runs, resume=resume, on_epoch=show)  # fmt: skip
+                  stages=_names(stages), start=start, runs=runs, resume=resume, on_epoch=show)  # fmt: skip
     if as_json:
         _print_json({"id": run.id, "path": str(run.path), "metrics": run.metrics})
         return
     headline = run.config["headline"]
-    scores = "  ".join(f"{split} {headline} {run.metrics[split][headline]:.3f}" for split in ("valid", "test") if split in run.metrics)
+    scores = "  ".join(f"{split} {headline} {_number(run.metrics[split][headline])}" for split in ("valid", "test") if split in run.metrics)
     typer.echo(f"{run.id}: {scores}  (best of {run.metrics['epochs']} epochs: {run.metrics['best_epoch']}, by valid loss)")
+    for name, facts in run.metrics.get("stages", {}).items():
+        own = "  ".join(f"{split} {headline} {_number(facts[split][headline])}" for split in ("valid", "test") if split in facts)
+        typer.echo(
+            f"  {name}: {own}  ({facts['epochs']} epochs, best {facts['best_epoch']})" if facts["epochs"] else f"  {name}: {own}  (from {start})"
+        )
     typer.echo(f"Settings: {run.config['preset'] or 'the defaults'}, and those given.")
     typer.echo(f"Next: {run.path}/  ·  workbench compare --runs {runs}")
 
@@ -209,7 +219,7 @@ def sweep(
     result = run_sweep(
         method, dataset, _ranges(over) if over else None, seeds=seeds, sampler=sampler or None, trials=trials, study=study or None, workers=workers,
         scheduler=scheduler or None, folder=folder, name=name or None, prune=prune, config=groups["config"], plan=plan, balance=balance,
-        balance_config=groups["balance"], modalities=[part.strip() for part in modalities.split(",")] if modalities else None, preset=preset,
+        balance_config=groups["balance"], modalities=_names(modalities), preset=preset,
         data_options={"root": root, "path": path, **groups["data"]}, retry_failed=retry_failed, has_progress=not as_json,
     )  # fmt: skip
     table = result.trials()
@@ -329,6 +339,16 @@ def lab(port: Annotated[int, typer.Option(help="port of the server")] = 8888) ->
         "--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb",
     ]
     raise typer.Exit(subprocess.run(command, check=False).returncode)
+
+
+def _names(text: str) -> list[str] | None:
+    """`a, b` as a list; None where nothing is given."""
+    return [name.strip() for name in text.split(",")] if text else None
+
+
+def _number(value: float | None) -> str:
+    """A score, or a dash where the metric is not defined."""
+    return "-" if value is None else f"{value:.3f}"
 
 
 def _pairs(items: list[str]) -> dict[str, str]:

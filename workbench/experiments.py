@@ -137,7 +137,7 @@ def default_workers() -> int:
 
 def _job(name: str, settings: Mapping[str, Any], seed: int, plan: Mapping[str, Any], data: Dataset | Mapping[int, Dataset]) -> dict[str, Any]:
     """One training as plain values, checked now so that a typo is found before the first run."""
-    from workbench.fitting import order
+    from workbench.ordering import order
 
     settings = {**settings, "plan": {**plan, **settings.get("plan", {}), "seed": seed}}
     modalities = settings.pop("modalities", None)

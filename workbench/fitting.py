@@ -9,7 +9,7 @@ import json
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,92 +17,20 @@ from typing import Any
 
 import torch
 
-from workbench import __version__, methods
 from workbench import balance as balancing
+from workbench import methods
 from workbench.data.batch import Dataset
 from workbench.errors import TrainingError
 from workbench.model import FusionModel
-from workbench.plan import Plan
-from workbench.recording import describe, fingerprint, finish, packed, watched
+from workbench.ordering import Order, order
+from workbench.plan import Plan, stage_plan
+from workbench.recording import describe, epoch_means, finish, packed, watched
 from workbench.runs import Run, Workspace, discard_parts, workspace
+from workbench.stages import entered
 from workbench.training import Epoch, TrainingState, training
 
 CHECKPOINT_SECONDS = 10.0
 """Least time between two checkpoints: a training that is killed loses at most this and the epoch it was in."""
-
-
-@dataclass(frozen=True)
-class Order:
-    """What is to be trained, every value settled.
-
-    Args:
-        method, config: the method and its validated settings.
-        balance, balance_config: the rule (None: none) and its validated settings.
-        plan: how to train.
-        variant: the name in tables; `lf_dnn + b_fusion` where none is given.
-        preset: source of the published settings that it starts from; empty: none.
-    """
-
-    method: str
-    config: Any
-    balance: str | None
-    balance_config: dict[str, Any]
-    plan: Plan
-    variant: str
-    preset: str = ""
-
-    def identity(self, data: Dataset) -> dict[str, Any]:
-        """Everything that the numbers depend on; equal identities are the same run."""
-        return {
-            "method": self.method,
-            "config": self.config.model_dump(),
-            "dataset": data.name,
-            "fingerprint": fingerprint(data),
-            "modalities": list(data.modalities),
-            "balance": self.balance,
-            "balance_config": self.balance_config,
-            "plan": self.plan.model_dump(exclude={"device"}),
-            "workbench": __version__,
-        }
-
-
-def order(
-    method: str,
-    data: Dataset,
-    *,
-    config: Mapping[str, Any] | None = None,
-    balance: str | None = "default",
-    balance_config: Mapping[str, Any] | None = None,
-    plan: Mapping[str, Any] | Plan | None = None,
-    preset: str = "default",
-    variant: str | None = None,
-) -> Order:
-    """Names and values, checked and completed by the paper's preset for the data set.
-
-    Args:
-        data: what it is trained on.
-        balance: a rule, `none`, or `default` (the rule that belongs to the method, if any).
-        preset: published settings to start from, as far as the data can have them (`Preset.suited`): `default` (those for this data set, if any),
-            `none`, or the name of one of the method's (`workbench list presets`); given values win.
-
-    Raises:
-        ConfigError: an unknown method, rule or setting (near names are given), or a value out of bounds.
-    """
-    module = methods.method(method)
-    published = methods.chosen_preset(method, data, preset)
-    settings = {**(published.config if published else {}), **(config or {})}
-    if not isinstance(plan, Plan):
-        plan = methods.checked(Plan, {**(published.plan if published else {}), **(plan or {})}, owner="the training plan")
-    rule = module.BALANCE if balance == "default" else None if balance == "none" else balance
-    rule_config: dict[str, Any] = {}
-    if rule:
-        usual = getattr(balancing.rule(rule), "FOR_SGD", {}) if plan.optimizer == "sgd" else {}
-        rule_config = methods.checked(balancing.rule(rule).Config, {**usual, **(balance_config or {})}, owner=f"rule {rule}").model_dump()
-    name = variant or (
-        f"{method} + {rule}" if rule and rule != module.BALANCE else f"{method} - {module.BALANCE}" if module.BALANCE and not rule else method
-    )
-    checked = methods.checked(module.Config, settings, owner=f"method {method}")
-    return Order(method, checked, rule, rule_config, plan, name, published.source if published else "")
 
 
 def fit(
@@ -125,7 +53,7 @@ def fit(
         resume: go on from a checkpoint of exactly this run, if one was left; a finished one is returned.
         reuse: where exactly this run is finished already, return it.
         on_epoch: called with each `Epoch`; a KeyboardInterrupt from it ends the training with its checkpoint kept.
-        settings: see `order` (config, balance, balance_config, plan, preset, variant).
+        settings: see `order` (config, balance, balance_config, plan, preset, variant, stages, start).
 
     Raises:
         ConfigError: an unknown name or value.
@@ -142,9 +70,11 @@ def fit(
         return replace(found, config={**found.config, "variant": wanted.variant})
     model = methods.build(wanted.method, wanted.config, data.spec, seed=wanted.plan.seed)
     model.balance = balancing.build(wanted.balance, model.modalities, wanted.balance_config)
+    if wanted.start is not None:
+        wanted.start.load_into(model, identity["fingerprint"])
     with workspace(Path(runs), run_id, resume=resume) as space:
         space.write("config.json", lambda path: path.write_text(json.dumps(describe(wanted, data, identity), indent=1)))
-        progress = Progress(space, model, wanted.plan, checkpoint_seconds)
+        progress = Progress(space, model, wanted, checkpoint_seconds)
         progress.run(data, on_epoch)
         return Run.load(finish(space, model, data, wanted, progress))
 
@@ -165,42 +95,58 @@ def name_run(wanted: Order, data: Dataset, identity: dict[str, Any]) -> str:
 
 @dataclass
 class Progress:
-    """The epochs of a run so far, and their checkpoint.
+    """The epochs of a run so far, stage by stage, and their checkpoint.
 
     Args:
         space: the run's folder in the making.
         model: the model in training.
-        plan: how it trains.
+        wanted: how it trains.
         checkpoint_seconds: least time between two checkpoints.
     """
 
     space: Workspace
     model: FusionModel
-    plan: Plan
+    wanted: Order
     checkpoint_seconds: float
     epochs: list[dict[str, Any]] = field(default_factory=list)
     steps: list[torch.Tensor] = field(default_factory=list)
     snapshots: list[dict[str, Any]] = field(default_factory=list)
     saved: int = 0
+    last: float = field(default_factory=time.monotonic)
     facts: dict[str, float] = field(default_factory=dict)
 
     def run(self, data: Dataset, on_epoch: Any) -> None:
-        """Trains to the end, from the checkpoint where there is one."""
-        state = TrainingState.start(self.model, self.plan)
-        if self.space.state_path.is_file():
-            self.load(state)
-        last = time.monotonic()
+        """Trains stage by stage to the end, from the checkpoint where there is one."""
+        checkpoint = self.load() if self.space.state_path.is_file() else None
+        with deferred_interrupt() as is_interrupted:
+            for number, stage in enumerate(self.wanted.stages):
+                if checkpoint is not None and number < checkpoint["stage"]:
+                    continue
+                with entered(self.model, stage):
+                    state = TrainingState.start(self.model, plan := stage_plan(self.wanted.plan, stage))
+                    if checkpoint is not None and number == checkpoint["stage"]:
+                        state.load(checkpoint["state"])
+                    self.run_stage(number, state, plan, data, on_epoch, is_interrupted)
+                    # What the rule counted over all epochs; the best epoch's weights take its counters back.
+                    self.facts = self.model.balance.facts()
+                    self.model.load_state_dict(state.best_weights)
+
+    def run_stage(self, number: int, state: TrainingState, plan: Plan, data: Dataset, on_epoch: Any, is_interrupted: Any) -> None:
+        """The epochs of one stage.
+
+        Raises:
+            TrainingError: the loss became nan; the message says what is kept.
+        """
         try:
-            with deferred_interrupt() as is_interrupted:
-                for epoch in training(self.model, data, self.plan, state=state, watch=watched(self.model)):
-                    self.keep(epoch)
-                    if on_epoch is not None:
-                        self.show(epoch, on_epoch, state)
-                    if is_interrupted() or time.monotonic() - last >= self.checkpoint_seconds:
-                        self.save(state)
-                        last = time.monotonic()
-                    if is_interrupted():
-                        raise KeyboardInterrupt
+            for epoch in training(self.model, data, plan, state=state, watch=watched(self.model)):
+                self.keep(epoch)
+                if on_epoch is not None:
+                    self.show(epoch, on_epoch, number, state)
+                if is_interrupted() or time.monotonic() - self.last >= self.checkpoint_seconds:
+                    self.save(number, state)
+                    self.last = time.monotonic()
+                if is_interrupted():
+                    raise KeyboardInterrupt
         except TrainingError as error:
             if not error.where:
                 kept = (
@@ -208,44 +154,40 @@ class Progress:
                 )
                 raise TrainingError(error.what, where=f"{kept}", expected=error.expected or "a finite loss", do=error.do) from error
             raise
-        # What the rule counted over all epochs; the best epoch's weights take its counters back.
-        self.facts = self.model.balance.facts()
-        self.model.load_state_dict(state.best_weights)
 
-    def show(self, epoch: Epoch, on_epoch: Any, state: TrainingState) -> None:
+    def show(self, epoch: Epoch, on_epoch: Any, number: int, state: TrainingState) -> None:
         """Shows an epoch to the caller, who may stop the training by a KeyboardInterrupt: the epoch is kept first."""
         try:
             on_epoch(epoch)
         except KeyboardInterrupt:
-            self.save(state)
+            self.save(number, state)
             raise
 
     def keep(self, epoch: Epoch) -> None:
         """Adds one epoch to the record, as plain numbers."""
         metrics = {split: {"loss": epoch.loss[split], **epoch.metrics(split)} for split in ("train", "valid")}
-        means = {
-            name: values.mean("batch").reindex(modality=list(self.model.modalities)).values.tolist()
-            for name, values in epoch.watched.data_vars.items()
-        }
-        facts = {"number": epoch.number, "seconds": epoch.seconds, "probe_seconds": epoch.probe_seconds, "learning_rate": epoch.learning_rate}
-        self.epochs.append({**facts, "metrics": metrics, "auxiliary": epoch.auxiliary, "probes": epoch.probes, "tap_means": means})
+        times = {"seconds": epoch.seconds, "probe_seconds": epoch.probe_seconds, "learning_rate": epoch.learning_rate}
+        said = {"metrics": metrics, "auxiliary": epoch.auxiliary, "probes": epoch.probes, **epoch_means(epoch.watched, self.model.modalities)}
+        self.epochs.append({"stage": epoch.stage, "number": len(self.epochs) + 1, **times, **said})
         if epoch.steps is not None:
             self.steps.append(epoch.steps)
         if epoch.snapshot is not None:
             self.snapshots.append(packed(epoch.snapshot))
 
-    def save(self, state: TrainingState) -> None:
-        """Writes the checkpoint, whole or not at all."""
-        content = {"state": state.save(), "epochs": self.epochs, "steps": self.steps, "snapshots": self.snapshots}
+    def save(self, number: int, state: TrainingState) -> None:
+        """Writes the checkpoint of a stage, whole or not at all."""
+        content = {"stage": number, "state": state.save(), "epochs": self.epochs, "steps": self.steps, "snapshots": self.snapshots}
         self.space.write("state.pt", lambda path: torch.save(content, path))
-        self.saved = state.number
+        self.saved = len(self.epochs)
 
-    def load(self, state: TrainingState) -> None:
-        """Goes back to the checkpoint."""
+    def load(self) -> dict[str, Any]:
+        """The checkpoint; the record takes up what it kept."""
         content = torch.load(self.space.state_path, weights_only=True, map_location="cpu")
-        state.load(content["state"])
-        self.epochs, self.steps, self.saved = content["epochs"], [steps.cpu() for steps in content["steps"]], content["state"]["number"]
+        # A checkpoint from before there were stages is one of the whole model.
+        content = {"stage": 0, **content, "epochs": [{"stage": "", "pair_means": {}, **epoch} for epoch in content["epochs"]]}
+        self.epochs, self.steps, self.saved = content["epochs"], [steps.cpu() for steps in content["steps"]], len(content["epochs"])
         self.snapshots = content["snapshots"]
+        return content
 
 
 @contextmanager

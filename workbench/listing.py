@@ -97,8 +97,8 @@ def paper(reference: str) -> str:
 
 def _parameters(name: str, data: Any) -> dict[str, Any]:
     """The number of a method's trained parameters on a data set; where it cannot be built there, why."""
-    from workbench.fitting import order
     from workbench.methods import build, prepare
+    from workbench.ordering import order
 
     try:
         config = order(name, data).config

@@ -1,12 +1,15 @@
-"""How to train: the plan, and the optimizer and device that it asks for."""
+"""How to train: the plan, what it is in single stages, and the optimizer and device that it asks for."""
 
-from typing import Annotated, Literal
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 
 from workbench.errors import ConfigError, unknown
+from workbench.methods import checked
 from workbench.model import FusionModel
+from workbench.stages import Stage
 
 Rate = Annotated[float, Field(gt=0, le=100)]
 
@@ -36,6 +39,47 @@ class Plan(BaseModel):
     is_bucketed: bool = Field(True, description="batches of samples of similar length (less padding)")
     is_traced: bool = Field(True, description="trace gradients, updates and weights of each step")
     probe_every: int = Field(1, ge=0, le=100_000, description="epochs between linear probes of each modality; 0: never")
+    stages: dict[str, dict[str, Any]] = Field({}, description="other values in single stages of a method that has some, e.g. {fusion: {epochs: 5}}")
+
+    def values(self, *, exclude: frozenset[str] | set[str] = frozenset()) -> dict[str, Any]:
+        """All values, without `stages` where no stage has its own."""
+        return self.model_dump(exclude=set(exclude) | (set() if self.stages else {"stages"}))
+
+
+def stage_plan(plan: Plan, stage: Stage) -> Plan:
+    """The plan with the values that it has for a stage: those for `unimodal`, then those for `unimodal.text`.
+
+    Raises:
+        ConfigError: a value that the plan's schema refuses.
+    """
+    if not plan.stages:
+        return plan
+    given = {**plan.stages.get(stage.name.split(".")[0], {}), **plan.stages.get(stage.name, {})}
+    return checked(Plan, {**plan.model_dump(exclude={"stages"}), **given}, owner=f"stage {stage.name} of the training plan")
+
+
+WHOLE_TRAINING = ("seed", "device", "stages", "loss")
+"""What no stage can have of its own."""
+
+
+def check_stages(plan: Plan, stages: Sequence[Stage], *, method: str) -> None:
+    """The plan speaks of stages that the method has, and of nothing that a stage cannot have of its own.
+
+    Raises:
+        ConfigError: an unknown stage, a setting that no stage can have, or one that will not do.
+    """
+    known = dict.fromkeys(name for stage in stages for name in (stage.name.split(".")[0], stage.name))
+    for name, values in plan.stages.items():
+        if not known:
+            what = f"the plan has values for a stage {name}, and here {method} is trained all at once"
+            raise ConfigError(what, do="give the values without the stage's name")
+        if name not in known:
+            raise unknown(f"stage of {method}", name, known)
+        for key in WHOLE_TRAINING:
+            if key in values:
+                raise ConfigError(f"plan.stages.{name}.{key}: {key} is the whole training's", do=f"set plan.{key}")
+    for stage in stages:
+        stage_plan(plan, stage)
 
 
 def make_optimizer(model: FusionModel, plan: Plan) -> torch.optim.Optimizer:

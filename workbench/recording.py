@@ -16,20 +16,36 @@ import xarray as xr
 
 from workbench.data.batch import Dataset, TaskSpec
 from workbench.model import FusionModel
+from workbench.plan import Plan
 from workbench.runs import Workspace
+from workbench.stages import WHOLE, Stage, entered
 from workbench.surroundings import git_revision, versions
 from workbench.taps import record, taps
-from workbench.tasks import make_task
+from workbench.tasks import Task, make_task
 from workbench.tracing import QUANTITIES
 from workbench.training import predict
 
 if TYPE_CHECKING:
-    from workbench.fitting import Order, Progress
+    from workbench.fitting import Progress
+    from workbench.ordering import Order
+
+
+SCORED = ("valid", "test")
+"""The splits that a finished run is scored on."""
 
 
 def watched(model: FusionModel) -> list[str]:
-    """The taps with one number a modality and sample: small enough to record in every epoch."""
-    return [name for name, tap in taps(model).items() if set(tap.axes) == {"batch", "modality"}]
+    """The taps with one number a modality and sample, or one a pair of modalities: small enough to record in every epoch."""
+    return [name for name, tap in taps(model).items() if set(tap.axes) in ({"batch", "modality"}, {"pair"})]
+
+
+def epoch_means(seen: xr.Dataset, modalities: Sequence[str]) -> dict[str, Any]:
+    """What the watched taps said in an epoch, as plain numbers: means over the samples, by modality, and numbers by pair."""
+    by_modality = {str(name): values for name, values in seen.data_vars.items() if "modality" in values.dims}
+    by_pair = {str(name): values for name, values in seen.data_vars.items() if "pair" in values.dims}
+    means = {name: values.mean("batch").reindex(modality=list(modalities)).values.tolist() for name, values in by_modality.items()}
+    pairs = {name: dict(zip(values["pair"].values.tolist(), values.values.tolist(), strict=True)) for name, values in by_pair.items()}
+    return {"tap_means": means, "pair_means": pairs}
 
 
 def packed(dataset: xr.Dataset) -> dict[str, Any]:
@@ -49,21 +65,22 @@ def finish(space: Workspace, model: FusionModel, data: Dataset, wanted: "Order",
 
     device = next(model.parameters()).device
     task = make_task(data.spec.task, loss=wanted.plan.loss)
-    best = min(progress.epochs, key=lambda epoch: epoch["metrics"]["valid"]["loss"])
     metrics: dict[str, Any] = {
-        "best_epoch": best["number"],
+        "best_epoch": best_epoch(progress.epochs, progress.epochs[-1]["stage"])["number"],
         "epochs": len(progress.epochs),
         "seconds": sum(epoch["seconds"] for epoch in progress.epochs),
     }
     metrics |= {"parameters": sum(p.numel() for p in model.parameters()), "balance": progress.facts}
     groups = trace_groups(progress, model)
     data = data.to(device)
-    for name in ("valid", "test"):
+    if wanted.known != (WHOLE,):
+        metrics["stages"] = {stage.name: stage_facts(model, data, stage, wanted.plan, task, progress.epochs) for stage in wanted.known}
+    for name in SCORED:
         if name in data.splits:
             split = data[name]
             with record(model, *watched(model)) as trace:
                 said = predict(model, split, wanted.plan).prediction
-            metrics[name] = {"loss": float(task.loss(said, split.target)), **task.metrics(said, split.target)}
+            metrics[name] = scores(task, said, split.target)
             groups[f"predictions/{name}"] = prediction_table(said, split.target, split.ids, data.spec.task)
             if name == "valid" and watched(model):
                 groups["taps"] = trace.dataset()
@@ -74,6 +91,25 @@ def finish(space: Workspace, model: FusionModel, data: Dataset, wanted: "Order",
     space.write("model.safetensors", lambda path: path.write_bytes(save(weights)))
     space.write("metrics.json", lambda path: path.write_text(json.dumps(without_nan(metrics), indent=1, allow_nan=False)))
     return space.finish()
+
+
+def scores(task: Task, said: torch.Tensor, target: torch.Tensor) -> dict[str, float]:
+    """Loss and all metrics."""
+    return {"loss": float(task.loss(said, target)), **task.metrics(said, target)}
+
+
+def best_epoch(epochs: Sequence[dict[str, Any]], stage: str) -> dict[str, Any]:
+    """The epoch of a stage with the lowest valid loss."""
+    return min((epoch for epoch in epochs if epoch["stage"] == stage), key=lambda epoch: epoch["metrics"]["valid"]["loss"])
+
+
+def stage_facts(model: FusionModel, data: Dataset, stage: Stage, plan: Plan, task: Task, epochs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """How a stage was trained (0 epochs: it came from another run), and what its own readout scores at the end."""
+    own = [epoch for epoch in epochs if epoch["stage"] == stage.name]
+    facts: dict[str, Any] = {"epochs": len(own), "seconds": sum(epoch["seconds"] for epoch in own)}
+    facts["best_epoch"] = best_epoch(own, stage.name)["number"] if own else None
+    with entered(model, stage):
+        return facts | {name: scores(task, predict(model, data[name], plan).prediction, data[name].target) for name in SCORED if name in data.splits}
 
 
 def without_nan(value: Any) -> Any:
@@ -109,7 +145,9 @@ def trace_groups(progress: "Progress", model: FusionModel) -> dict[str, xr.Datas
     history = scores.set_index(["epoch", "split", "metric"]).to_xarray()
     for fact in ("seconds", "probe_seconds", "learning_rate"):
         history[fact] = ("epoch", [epoch[fact] for epoch in progress.epochs])
-    for term in progress.epochs[0]["auxiliary"]:
+    if any(epoch["stage"] for epoch in progress.epochs):
+        history["stage"] = ("epoch", [epoch["stage"] for epoch in progress.epochs])
+    for term in dict.fromkeys(term for epoch in progress.epochs for term in epoch["auxiliary"]):
         history[f"loss_{term}"] = ("epoch", [epoch["auxiliary"].get(term, math.nan) for epoch in progress.epochs])
     groups = {"history": history}
     if progress.steps:
@@ -119,14 +157,23 @@ def trace_groups(progress: "Progress", model: FusionModel) -> dict[str, xr.Datas
         groups["steps"] = xr.Dataset({"trace": (("step", "quantity", "modality"), steps)}, coords)
     probed = [epoch for epoch in progress.epochs if epoch["probes"]]
     if probed:
-        values = [[epoch["probes"][name] for name in names] for epoch in probed]
+        values = [[epoch["probes"].get(name, math.nan) for name in names] for epoch in probed]
         groups["probes"] = xr.Dataset({"score": (("epoch", "modality"), values)}, {"epoch": [epoch["number"] for epoch in probed], "modality": names})
     if progress.snapshots:
         groups["snapshots"] = xr.concat([unpacked(saved) for saved in progress.snapshots], dim="epoch").assign_coords(epoch=numbers)
-    tap_names = list(progress.epochs[0]["tap_means"])
+    tap_names = dict.fromkeys(name for epoch in progress.epochs for name in epoch["tap_means"])
     if tap_names:
-        means = {name: (("epoch", "modality"), [epoch["tap_means"][name] for epoch in progress.epochs]) for name in tap_names}
+        unseen = [math.nan] * len(names)
+        means = {name: (("epoch", "modality"), [epoch["tap_means"].get(name, unseen) for epoch in progress.epochs]) for name in tap_names}
         groups["tap_means"] = xr.Dataset(means, {"epoch": numbers, "modality": names})
+    by_pair = [
+        {"epoch": epoch["number"], "tap": name, "pair": pair, "value": value}
+        for epoch in progress.epochs
+        for name, values in epoch["pair_means"].items()
+        for pair, value in values.items()
+    ]
+    if by_pair:
+        groups["pair_means"] = pd.DataFrame(by_pair).pivot(index=["epoch", "pair"], columns="tap", values="value").to_xarray()
     return groups
 
 
@@ -136,7 +183,7 @@ def describe(wanted: "Order", data: Dataset, identity: dict[str, Any]) -> dict[s
         **identity,
         "variant": wanted.variant,
         "preset": wanted.preset,
-        "plan": wanted.plan.model_dump(),
+        "plan": wanted.plan.values(),
         "headline": make_task(data.spec.task).headline,
         "spec": asdict(data.spec),
         "counts": {name: len(split) for name, split in data.splits.items()},

@@ -59,16 +59,21 @@ class Trace:
         self._seen.setdefault(name, []).append(value.detach().float().cpu().numpy())
 
     def dataset(self) -> xr.Dataset:
-        """All recorded values, joined along `batch`; shorter calls are filled with nan along their other axes."""
+        """All recorded values: joined along `batch`, shorter calls filled with nan on their other axes; what has no samples as the calls' mean."""
         arrays = {}
         for name, values in self._seen.items():
             tap = self._taps[name]
-            joined = _join(values) if tap.axes[0] == "batch" else values[-1]
+            joined = _join(values) if tap.axes[0] == "batch" else _over_calls(values)
             coordinates = {axis: list(names) for axis, names in tap.coordinates.items()}
             # Two taps may have axes of one name and different lengths (text time, audio time): each keeps its own.
             axes = [axis if axis in ("batch", *coordinates) else f"{name}.{axis}" for axis in tap.axes]
             arrays[name] = xr.DataArray(joined, dims=axes, coords=coordinates)
         return xr.Dataset(arrays)
+
+
+def _over_calls(values: list[np.ndarray]) -> np.ndarray:
+    """What does not tell samples apart: its mean over the calls, or the last one's where their shapes differ."""
+    return np.mean(values, axis=0) if len({value.shape for value in values}) == 1 else values[-1]
 
 
 def _join(values: list[np.ndarray]) -> np.ndarray:

@@ -98,6 +98,8 @@ class Epoch:
         is_best: the lowest valid loss so far.
         watched: what the watched taps said of each valid sample.
         snapshot: what the model's supervision wants kept of the epoch (e.g. pseudo-labels of the training samples), or None.
+        stage: name of the stage that it belongs to; empty where the model is trained all at once.
+        is_whole: the head answers: not a stage of a single part.
         state: what a checkpoint needs; it lives on with the training.
     """
 
@@ -113,6 +115,8 @@ class Epoch:
     is_best: bool
     watched: xr.Dataset
     snapshot: xr.Dataset | None
+    stage: str
+    is_whole: bool
     state: TrainingState
     task: Task
 
@@ -187,6 +191,8 @@ def run_epoch(model: FusionModel, data: Dataset, plan: Plan, state: TrainingStat
         is_best=is_best,
         watched=trace.dataset(),
         snapshot=model.supervision.snapshot() if model.supervision is not None else None,
+        stage=model.stage.name if model.stage is not None else "",
+        is_whole=model.stage is None or not model.stage.reads,
         state=state,
         task=task,
     )
@@ -260,7 +266,7 @@ def checked_mean(losses: Tensor, rows: list[Tensor], *, number: int) -> float:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model says of a split, rows in the split's order, on the model's device."""
+    """What a model says of a split, rows in the split's order, on the model's device; in a stage of one modality it represents that one alone."""
 
     prediction: Tensor
     representations: dict[str, Tensor]
@@ -277,7 +283,7 @@ def predict(model: FusionModel, split: Split, plan: Plan) -> Prediction:
             output = model(batch)
         predictions.append(output.prediction.float() if plan.precision == "bf16" else output.prediction)
         representations.append(output.representations)
-    joined = {name: torch.cat([part[name] for part in representations]).float() for name in model.modalities}
+    joined = {name: torch.cat([part[name] for part in representations]).float() for name in representations[0]}
     return Prediction(torch.cat(predictions), joined)
 
 
@@ -285,7 +291,7 @@ def probe(model: FusionModel, data: Dataset, plan: Plan, task: Task, valid: dict
     """Headline score on valid of a linear readout of each modality's frozen representation, fitted on train."""
     train = predict(model, data["train"], plan).representations
     target = data["valid"].target
-    scores = {name: ridge_readout(train[name], data["train"].target, valid[name], task=task) for name in model.modalities}
+    scores = {name: ridge_readout(train[name], data["train"].target, valid[name], task=task) for name in valid}
     return {name: task.metrics(prediction, target)[task.headline] for name, prediction in scores.items()}
 
 

@@ -17,6 +17,7 @@ IN_TRAINING = {
     "self_mm": ("supervision.",),
     "mmim": ("supervision.",),
     "mmiln": ("supervision.",),
+    "delta_attention": ("supervision.", "fusion.decode."),
 }
 """Parts of these are used by the losses of a training only."""
 

@@ -10,12 +10,14 @@
       TokenTransformer  a pretrained transformer's state of each token, fine-tuned
       StepTransformer   a transformer over the steps, from scratch        (MLDFA Eqs. 1, 2)
       ConvLSTMSteps     a convolution over frames, then a BiLSTM          (MLDFA Eqs. 7, 8)
+      DeltaEncoder      a convolution over time, then attention by differences  (hierarchical delta-attention Eqs. 9-12)
       PatchTransformer  an image's patches through a CNN and a transformer, from scratch  (MLDFA Eqs. 4-6)
       PretrainedImage   an image's tokens or cells by a pretrained vision model, frozen or fine-tuned
 
 Pretrained text, frozen: `workbench.text` turns the sentences into cached features once, and any encoder takes them.
 """
 
+from workbench.encoders.delta import DeltaEncoder
 from workbench.encoders.features import Features
 from workbench.encoders.frames import ConvLSTMSteps
 from workbench.encoders.images import PatchTransformer
@@ -26,6 +28,7 @@ from workbench.encoders.vectors import LSTMEncoder, MeanMLP
 
 __all__ = [
     "ConvLSTMSteps",
+    "DeltaEncoder",
     "Features",
     "LSTMEncoder",
     "LSTMSteps",

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from workbench.data.batch import Dataset, Spec
 from workbench.errors import ConfigError, near, unknown
 from workbench.model import FusionModel
+from workbench.stages import Stage
 
 FAMILIES = {
     "encoder_decoder": ("raw", "hierarchical", "decision"),
@@ -25,7 +26,8 @@ FAMILIES = {
 }
 """The five families of the survey talk and their strategies; `family.strategy` names a method."""
 
-PAPERS = ("lf_dnn", "lf_lstm", "ef_lstm", "tfn", "lmf", "mfn", "graph_mfn", "mult", "misa", "mag_bert", "self_mm", "mmim", "awf", "mldfa", "mmiln")
+PAPERS = ("lf_dnn", "lf_lstm", "ef_lstm", "tfn", "lmf", "mfn", "graph_mfn", "mult", "misa", "mag_bert", "self_mm", "mmim")
+PAPERS += ("awf", "mldfa", "mmiln", "delta_attention")
 """Methods of papers, each in the module of its name."""
 
 METHODS = {name: f"workbench.methods.{name}" for name in PAPERS} | {
@@ -60,7 +62,7 @@ class Preset:
             return None
         lacking = set(PRESET_MODALITIES).difference(data.modalities)
         config = {key: _without(value, lacking) if isinstance(value, dict) else value for key, value in self.config.items()}
-        plan = {**self.plan, "rates": _without(self.plan["rates"], lacking)} if "rates" in self.plan else self.plan
+        plan = {**self.plan, **{key: _without(self.plan[key], lacking) for key in ("rates", "stages") if key in self.plan}}
         return Preset(config, plan, self.source)
 
 
@@ -86,6 +88,8 @@ class Method:
         BALANCE: the balancing rule that belongs to it, or None.
         NEEDS: what it cannot do without, in words; empty: two modalities of any kind will do.
         RANGES: published sweeps: where they are printed -> setting -> its values (`plan.learning_rate` is the plan's).
+        stages: `(config, spec) -> ` the stages that its paper trains one after the other; none: it is trained all at once. A method that has some
+            has a setting `joint`: None (in stages, but all at once where a balancing rule needs modalities that learn together), True or False.
     """
 
     reference: str
@@ -96,6 +100,7 @@ class Method:
     BALANCE: str | None = None
     NEEDS: str = ""
     RANGES: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
+    stages: Callable[[Any, Spec], tuple[Stage, ...]] = lambda config, spec: ()
 
 
 def method(name: str) -> Method:
@@ -111,7 +116,7 @@ def method(name: str) -> Method:
     if strategy:
         return module.STRATEGIES[strategy]
     said = {key: getattr(module, key) for key in ("FAMILY", "Config", "build", "PRESETS", "BALANCE")}
-    optional = {key: getattr(module, key) for key in ("NEEDS", "RANGES") if hasattr(module, key)}
+    optional = {key: getattr(module, key) for key in ("NEEDS", "RANGES", "stages") if hasattr(module, key)}
     return Method(reference=module.__doc__ or "", family=said.pop("FAMILY"), **said, **optional)
 
 

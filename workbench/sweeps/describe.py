@@ -5,7 +5,7 @@ from typing import Any
 
 from workbench import methods
 from workbench.errors import ConfigError
-from workbench.fitting import Order, order
+from workbench.ordering import Order, order
 from workbench.sweeps.ranges import NOT_SWEPT, read_ranges
 from workbench.sweeps.record import Record
 from workbench.sweeps.settings import choose_sampler
@@ -75,6 +75,6 @@ def published_ranges(method: str) -> dict[str, list[Any]]:
 
 def settled(wanted: Order) -> dict[str, Any]:
     """Every setting of an order by full name, but the seed and the device."""
-    plan = {f"plan.{key}": value for key, value in wanted.plan.model_dump().items() if key not in NOT_SWEPT}
+    plan = {f"plan.{key}": value for key, value in wanted.plan.values().items() if key not in NOT_SWEPT}
     rule = {f"balance.{key}": value for key, value in wanted.balance_config.items()}
     return {**wanted.config.model_dump(), **plan, **rule, **({"balance": wanted.balance} if wanted.balance else {})}

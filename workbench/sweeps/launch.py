@@ -69,7 +69,7 @@ def sweep(
         scheduler: address of a dask scheduler whose workers train, instead of `workers`; they must see the same folder.
         folder, name: where it is kept: `folder/name`; None: a name from method, data and what is swept.
         prune: end trials early that fall behind the median; None: for random and tpe only, because lines over a grid need all of it.
-        config, plan, balance, balance_config, preset: what is not swept (see `workbench.fitting.order`).
+        config, plan, balance, balance_config, preset: what is not swept (see `workbench.ordering.order`).
         modalities: only these.
         data_options: for `load`, with a card's name.
         retry_failed: try settings again whose training failed.

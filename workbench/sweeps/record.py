@@ -27,7 +27,7 @@ class Record:
     Args:
         method, dataset: what is trained on what.
         data: name, options, modalities and fingerprints of the data.
-        given: what was given to `workbench.fitting.order`: config, plan, balance, balance_config, preset.
+        given: what was given to `workbench.ordering.order`: config, plan, balance, balance_config, preset.
         base: every setting that is not swept, settled.
         usual: the value of each swept setting where it is not varied.
         ranges: key -> `Range.as_json`.

@@ -31,7 +31,7 @@ class Job:
 
     Args:
         number: of the trial.
-        method, settings: what is trained; `settings` as `workbench.fitting.order` takes them, without seed.
+        method, settings: what is trained; `settings` as `workbench.ordering.order` takes them, without seed.
         setting: values of the swept keys.
         source: the data, without test.
         seeds: one training each.
@@ -128,13 +128,16 @@ def _discard(job: Job, seed: int) -> None:
 
 
 class Watch:
-    """Reports a training's epochs: the mean over the finished seeds and the best epoch so far of this one."""
+    """Reports a training's epochs: the mean over the finished seeds and the best epoch so far of this one; of stages, those of the whole model."""
 
     def __init__(self, job: Job, place: int, finished: list[float], report: Report) -> None:
         self.job, self.place, self.finished, self.report = job, place, finished, report
         self.best = float("nan")
 
     def __call__(self, epoch: Epoch) -> None:
+        if not epoch.is_whole:
+            self.report(self.place * self.job.epochs, float("nan"))
+            return
         if epoch.is_best:
             self.best = float(epoch.metrics("valid")[self.job.metric])
         is_step = self.job.every and epoch.number % self.job.every == 0
