@@ -340,7 +340,8 @@ def _run_frames(run: Run) -> dict[str, pd.DataFrame]:
     if "taps" in trace:
         for tap, values in trace["taps"].to_dataset().data_vars.items():
             result[tap] = values.to_dataframe("value").reset_index().rename(columns={"batch": "sample"})
-        for tap, values in trace["tap_means"].to_dataset().data_vars.items():
+    for group in ("tap_means", "pair_means"):
+        for tap, values in trace[group].to_dataset().data_vars.items() if group in trace else ():
             result[f"{tap} by epoch"] = values.to_dataframe("value").reset_index()
     parts = [group.to_dataset().to_dataframe().reset_index().assign(split=split) for split, group in trace["predictions"].children.items()]
     result["predictions"] = pd.concat(parts, ignore_index=True)

@@ -57,6 +57,7 @@ REPORTS: dict[str, list[str | Page]] = {
         "06_mmiln",
         Page("06_mmiln", "sims", {"dataset": "sims", "layer_range": [1, 3]}, needs="sims"),
     ],
+    "delta": ["07_delta_attention"],
     "sweep": ["08_sweep"],
 }
 
