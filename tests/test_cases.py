@@ -1,5 +1,7 @@
 """Single samples, told: who is chosen, what is said of them, and errors by group."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ import torch
 from workbench import cases, depth, figures, studies
 from workbench.data.batch import Split, TaskSpec
 from workbench.errors import ConfigError
-from workbench.experiments import compare
+from workbench.experiments import Results, compare
 
 SIZES = {"train": 40, "valid": 20, "test": 60}
 SMALL = {"hidden_size": 8, "post_size": 8, "unimodal_size": 4, "heads": 2, "layers": 2}
@@ -21,6 +23,16 @@ def trained(tmp_path_factory):
     data = studies.draws("opinions/balanced", 2, align_to="text", **SIZES)
     budget = {"seeds": 2, "plan": {"epochs": 1}, "runs": tmp_path_factory.mktemp("runs")}
     return depth.against_baseline(data, config=SMALL, baseline_config={"hidden_size": 8}, **budget).only("mmiln", "self_mm"), data
+
+
+def own_head(results, split, name) -> np.ndarray:
+    """Eq. (28) with the weights of the first run."""
+    model = results.only("mmiln").runs[0].model()
+    weights = {key.removeprefix("supervision."): value.numpy() for key, value in model.state_dict().items() if key.startswith("supervision.")}
+    with torch.no_grad():
+        part = model(split.batch(torch.arange(len(split)))).parts[name].numpy()
+    hidden = np.maximum(part @ weights[f"posts.{name}.1.weight"].T + weights[f"posts.{name}.1.bias"], 0)
+    return (hidden @ weights[f"heads.{name}.weight"].T + weights[f"heads.{name}.bias"])[:, 0]
 
 
 def test_a_case_tells_truth_predictions_modalities_and_gates(trained):
@@ -37,6 +49,9 @@ def test_a_case_tells_truth_predictions_modalities_and_gates(trained):
         said = cases.outputs(run, data)[row]
         assert float(case.said["self_mm"]) == pytest.approx(float(said), abs=0.006) and list(case.said) == ["mmiln", "self_mm"]
         assert set(case.alone) == set(case.alone_true) == {"text", "audio", "vision"}
+        assert case.alone_by == {"text": "readout", "audio": "own task", "vision": "own task"}
+        assert float(case.alone["vision"]) == pytest.approx(own_head(results, split, "vision")[row], abs=0.006)
+        assert float(case.alone["text"]) == pytest.approx(float(cases.read_alone(results.runs[0], data)["text"][row]), abs=0.006)
         assert float(case.alone_true["audio"]) == pytest.approx(float(split.labels["audio"][row]), abs=0.006)
         assert set(case.gates) == {"audio", "vision"} and case.gates["audio"].endswith(" sd)")
         truth, pairs = float(split.target[row]), zip(case.said, results.runs[::2], strict=True)
@@ -53,8 +68,8 @@ def test_the_first_of_the_split_are_taken_whatever_the_methods_say(trained):
     rows, notes = cases.choose(split, SCORE, np.random.default_rng(0).random((2, len(split))), 3)
     assert rows[: notes.count("sarcastic")] == sarcastic[: notes.count("sarcastic")].tolist()
     assert rows == cases.choose(split, SCORE, np.zeros((2, len(split))), 3)[0]
-    assert len(cases.choose(split, SCORE, np.zeros((2, len(split))), 1)[0]) == 1
-    assert len(cases.choose(split, SCORE, np.zeros((2, len(split))), 10_000)[0]) <= len(split)
+    assert cases.choose(split, SCORE, np.zeros((2, len(split))), 1) == ([sarcastic[0]], ["sarcastic"])
+    assert sorted(cases.choose(split, SCORE, np.zeros((2, len(split))), 10_000)[0]) == list(range(len(split)))
     assert len(results.runs) == 4
 
 
@@ -78,10 +93,24 @@ def test_where_modalities_have_labels_those_that_disagree_are_a_group():
 def test_where_nothing_is_known_each_method_has_its_own_cases():
     errors = np.array([[0.1, 0.9, 0.5, 0.0], [0.5, 0.1, 0.5, 0.9]])  # first less second: -.4, .8, 0, -.9
     assert cases.choose(split_of(), SCORE, errors, 3) == ([3, 0, 1], ["first method nearer", "first method nearer", "second method nearer"])
-    rows, _ = cases.choose(split_of(), SCORE, errors, 9)
-    assert sorted(rows) == [0, 1, 2, 3], "no sample twice"
-    note = cases.Case("a", "", "first method nearer", "1", {})
-    assert cases.say_chosen([note]).startswith("Samples: those on which one method is nearer")
+    rows, notes = cases.choose(split_of(), SCORE, errors, 9)
+    assert rows == [3, 0, 1, 2] and notes[-1] == "alike", "no sample twice"
+    case = cases.Case("a", "", "first method nearer", "1", {})
+    assert cases.say_chosen([case]).endswith("as many for each method as far as there are.")
+    assert cases.say_chosen([case, replace(case, note="alike")]).endswith("; alike: both are equally near.")
+
+
+@pytest.mark.parametrize(
+    ("gaps", "expected"),
+    [
+        ([-0.1, -0.3, -0.2, 0.0], [(1, "first"), (2, "first"), (3, "alike"), (0, "first")]),  # the second is nearer nowhere
+        ([0.1, 0.3, 0.2, 0.4], [(3, "second"), (1, "second"), (2, "second"), (0, "second")]),
+        ([0.0, 0.0, 0.0, 0.0], [(0, "alike"), (1, "alike"), (2, "alike"), (3, "alike")]),
+    ],
+)
+def test_a_note_says_which_method_is_nearer_in_truth(gaps, expected):
+    rows, notes = cases.choose(split_of(), SCORE, np.stack([1 + np.array(gaps), np.ones(4)]), 4)
+    assert [(row, note.partition(" ")[0]) for row, note in zip(rows, notes, strict=True)] == expected
 
 
 def test_scores_classes_and_labels_are_said_in_words():
@@ -115,6 +144,9 @@ def test_any_task_and_data_without_text_or_labels(kind, request, tmp_path):
     variants = {"mmiln": {"method": "mmiln", "config": SMALL, "preset": "none"}, "lf_dnn": {"method": "lf_dnn", "preset": "none"}}
     results = compare(data, variants, seeds=1, plan={"epochs": 1}, runs=tmp_path, has_progress=False, workers=1)
     found = cases.cases(results, data, count=4)
+    assert found[0].alone_by["audio"] == "own task" and found[0].alone_by["text"] == "readout"
+    swapped = Results([results.runs[1], results.runs[0]], results.headline)
+    assert set(cases.cases(swapped, data, count=1)[0].alone_by.values()) == {"readout"}, "lf_dnn has no tasks of its own"
     assert len(found) == 4 and all(case.sentence == "" and not case.alone_true for case in found)
     assert found[0].sample in figures.case_table(found)._repr_html_(), "without a sentence the sample's name stands there"
     assert not len(cases.group_errors(results, data))

@@ -6,7 +6,7 @@ import pytest
 
 from workbench import depth, figures, studies
 from workbench.figures import caption_of
-from workbench.probes.constraints import constraints_by_layer
+from workbench.probes.constraints import TAPS, constraints_by_layer
 from workbench.probes.label_errors import LINE, MADE, WHOLE
 from workbench.statistics import Difference
 
@@ -41,8 +41,9 @@ def test_parts_differ_in_what_their_name_says_and_nothing_is_trained_twice(train
     for run in parts.runs[1:]:
         changed = {key: value for key, value in run.config["config"].items() if whole.config["config"][key] != value}
         assert changed == (depth.ABLATIONS | depth.LOSSES)[run.variant]
+    assert parts.only("without unimodal tasks").runs[0].config["config"]["unimodal_weight"] == 0
     terms = depth.last_layer(constraints_by_layer(parts.only("mmiln", *depth.LOSSES).runs, data))
-    assert len(terms) == 3 * 2 and caption_of(figures.scores_over_seeds(terms, terms["metric"].iloc[0]))
+    assert len(terms) == 4 * 2 and caption_of(figures.scores_over_seeds(terms, terms["metric"].iloc[0]))
 
 
 def test_layers_are_a_setting_on_an_axis(trained):
@@ -90,7 +91,7 @@ def test_a_trend_is_said_with_its_interval_and_none_is_said_too():
 
 def test_the_range_is_that_of_means_over_samples_and_seeds():
     frame = pd.concat([gates([[0.4, 0.6], [0.5, 0.8]]), gates([[0.2, 0.5], [0.4, 0.5]], gate="compound")])
-    assert depth.say_range(frame) == "All means of gates lie between .300 and .700; a gate that has learned nothing has .5."
+    assert depth.say_range(frame) == "All means of gates lie between .300 and .700; gates start near .5."
 
 
 def test_one_seed_and_one_layer_have_no_trend():
@@ -142,9 +143,52 @@ def test_labels_are_nearer_further_or_neither():
     assert depth.say_labels(frame) == (
         "Made labels against what the modality alone says (mean error, n = 2): further from it than the label of the whole: "
         "self_mm audio (1.205 against 1.000); nearer to it than the label of the whole: mmiln audio (.805 against 1.000); "
-        "not found nearer or further: third audio (.950 against 1.000)."
+        "not found nearer or further (Holm, 5 %): third audio (.950 against 1.000)."
     )
-    assert "not found nearer or further: mmiln" in depth.say_labels(labels([0.5])), "one seed"
+    assert "not found nearer or further (Holm, 5 %): mmiln" in depth.say_labels(labels([0.5])), "one seed"
+
+
+def test_labels_are_found_nearer_for_all_pairs_at_once():
+    """p = .036 alone: enough for one pair, too much for the first of two (.025)."""
+    near = labels([0.9, 0.91, 0.89, 0.75])
+    assert "nearer to it than the label of the whole: mmiln audio" in depth.say_labels(near)
+    both = pd.concat([near, labels([0.9, 0.91, 0.89, 0.75], variant="self_mm")])
+    assert "not found nearer or further (Holm, 5 %): mmiln audio" in depth.say_labels(both) and "nearer to it" not in depth.say_labels(both)
+
+
+def test_how_often_the_floor_held_is_counted_where_labels_are_renewed():
+    rows = [("mmiln", 0, 1, 9, 100), ("mmiln", 0, 2, 1, 100), ("mmiln", 1, 2, 2, 100), ("self_mm", 0, 2, 0, 100)]
+    frame = pd.DataFrame(rows, columns=["variant", "seed", "epoch", "value", "samples"])
+    said = depth.say_guarded(frame)
+    assert said.endswith("which Eq. (34) then divides by: mmiln 3 of 200 times (1.5 %), self_mm 0 of 100 times (0 %).")
+    assert depth.say_guarded(frame[frame["epoch"] == 1]).endswith("no label was renewed.")
+
+
+# Terms and cost
+
+
+def test_the_last_layers_terms_are_those_of_the_losses():
+    apart, overlap = TAPS["fusion.discrepancy"], TAPS["fusion.overlap"]
+    rows = [("mmiln", 0, quantity, layer, f"{i}", layer * (i + 1.0)) for quantity in (apart, overlap) for layer in (1, 2) for i in range(3)]
+    found = depth.last_layer(pd.DataFrame(rows, columns=["variant", "seed", "quantity", "layer", "between", "value"])).set_index("metric")["value"]
+    assert found[apart] == 4.0 and found[overlap] == 12.0  # of 2, 4 and 6: the mean over pairs, the sum over modalities
+
+
+def test_seconds_are_held_against_the_whole():
+    frame = pd.DataFrame([("mmiln", 0, 3.0), ("mmiln", 1, 5.0), ("mult", 0, 2.0), ("self_mm", 0, 0.04)], columns=["variant", "seed", "value"])
+    assert depth.say_seconds(frame) == (
+        "Seconds an epoch, training and valid, without the first: mmiln 4 s, mult 2 s (one of mmiln takes 2 times as long), "
+        "self_mm 0.04 s (one of mmiln takes 1e+02 times as long)."
+    )
+
+
+def test_mult_is_timed_at_equal_width(trained):
+    data, budget = trained
+    (run,) = depth.beside_attention(data, config=SMALL, **budget).runs
+    assert run.config["method"] == "mult" and run.config["plan"]["batch_size"] == 32
+    assert {name: run.config["config"][name] for name in ("hidden_size", "layers", "heads", "kernel_size")} == {
+        "hidden_size": 8, "layers": 2, "heads": 2, "kernel_size": 3,
+    }  # fmt: skip
 
 
 def test_what_labels_know_is_said_of_the_last_epoch():
@@ -177,3 +221,4 @@ def test_rows_stand_beside_the_measured_only_where_the_card_has_them():
     assert "mmiln in MMILN Table 2" in set(rows["variant"]) and rows["value"].between(0, 1).all()
     assert "Acc-2 (negative / positive)" in set(rows["metric"])
     assert depth.comparable("mosi_mmsa", "Table 3") is None
+    assert {"mmiln/no_mrm in MMILN Table 3"} < set(depth.comparable("mosei_mmsa", "Table 3")["variant"])

@@ -4,7 +4,7 @@
     figures.case_table(found)
 
 Samples are chosen by what is known about them, never by how a method did on them; where nothing is known, as many are taken on which the first method
-is nearer as on which the second one is.
+is nearer as on which the second one is, as far as there are.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,10 +23,16 @@ from workbench.probes.openness import gates_by_layer, has_openness
 from workbench.readout import ridge_readout
 from workbench.runs import Run
 from workbench.statistics import score
+from workbench.supervision.ulgm import UnimodalTasks
 from workbench.tasks import make_task
 from workbench.training import predict
 
 SARCASTIC, DISAGREE, OTHERS = "sarcastic", "modalities disagree", "others"
+
+FIRST, SECOND, ALIKE = "first method nearer", "second method nearer", "alike"
+
+OWN, READOUT = "own task", "readout"
+"""Who speaks for a modality alone: the model's own unimodal task (Eq. 28 of MMILN), or a linear readout of its representation before fusion."""
 
 Data = Dataset | Mapping[int, Dataset]
 
@@ -42,9 +48,10 @@ class Case:
         truth: how it was meant.
         said: method to its prediction.
         nearest: the methods whose prediction is nearest to the truth.
-        alone: modality to what a linear readout of it says.
+        alone: modality to what it says alone, inside the first method.
         alone_true: modality to what it says in truth, where that is known.
         gates: modality to the gate that stands out most.
+        alone_by: modality to who says what stands in `alone` (`OWN`, `READOUT`).
     """
 
     sample: str
@@ -56,6 +63,7 @@ class Case:
     alone: dict[str, str] = field(default_factory=dict)
     alone_true: dict[str, str] = field(default_factory=dict)
     gates: dict[str, str] = field(default_factory=dict)
+    alone_by: dict[str, str] = field(default_factory=dict)
 
 
 def cases(results: Results, data: Data, *, count: int = 4, seed: int | None = None, split: str = "test") -> list[Case]:
@@ -77,7 +85,8 @@ def cases(results: Results, data: Data, *, count: int = 4, seed: int | None = No
     said = {run.variant: outputs(run, data, split) for run in runs}
     errors = np.stack([sample_errors(values, asked.target, task) for values in said.values()])
     rows, notes = choose(asked, task, errors, count)
-    alone = read_alone(runs[0], data, split)
+    tasks = own_tasks(runs[0], data, split)
+    alone = read_alone(runs[0], data, split) | tasks
     gates = standing_out(runs[0], data, split)
     known = {name: values for name, values in asked.labels.items() if name in alone}
     return [
@@ -91,6 +100,7 @@ def cases(results: Results, data: Data, *, count: int = 4, seed: int | None = No
             {name: say(values[row], task) for name, values in alone.items()},
             {name: say(values[row], task, is_truth=True) for name, values in known.items()},
             gates.get(asked.ids[row], {}),
+            {name: OWN if name in tasks else READOUT for name in alone},
         )
         for row, note in zip(rows, notes, strict=True)
     ]
@@ -121,6 +131,16 @@ def read_alone(run: Run, data: Data, split: str = "test") -> dict[str, Tensor]:
     with torch.no_grad():
         fitted, asked = (predict(model, found[name], plan).representations for name in ("train", split))
     return {name: ridge_readout(fitted[name], found["train"].target, asked[name], task=task).float() for name in model.modalities}
+
+
+def own_tasks(run: Run, data: Data, split: str = "test") -> dict[str, Tensor]:
+    """What the model's own unimodal tasks say of every sample of a split, by modality; nothing where it has none."""
+    found, model = run.prepared(data if isinstance(data, Dataset) else data[run.seed]), run.model()
+    if not isinstance(model.supervision, UnimodalTasks):
+        return {}
+    with torch.no_grad():
+        parts = [model.supervision.answers(model(batch)) for batch in found[split].batches(run.config["plan"]["batch_size"])]
+    return {name: torch.cat([part[name] for part in parts]).float() for name in parts[0]}
 
 
 def sample_errors(said: Tensor, target: Tensor, task: TaskSpec) -> np.ndarray:
@@ -165,10 +185,13 @@ def choose(split: Split, task: TaskSpec, errors: np.ndarray, count: int) -> tupl
         taken = found[first][: max(1, count - count // 3)]
         picked = [(row, first) for row in taken] + [(row, OTHERS) for row in found[OTHERS][: count - len(taken)]]
     else:
-        order = np.argsort(errors[0] - errors[1], kind="stable").tolist()
-        count = min(count, len(order))
-        picked = [(row, "first method nearer") for row in order[: -(-count // 2)]]
-        picked += [(row, "second method nearer") for row in order[::-1][: count // 2]]
+        apart = errors[0] - errors[1]
+        order = np.argsort(-np.abs(apart), kind="stable").tolist()
+        signs = {FIRST: -1, SECOND: 1, ALIKE: 0}
+        first, second, alike = ([(row, note) for row in order if np.sign(apart[row]) == sign] for note, sign in signs.items())
+        half, rest = -(-count // 2), count // 2
+        picked = [*first[:half], *second[:rest]]
+        picked += [*alike, *first[half:], *second[rest:]][: count - len(picked)]
     return [row for row, _ in picked], [note for _, note in picked]
 
 
@@ -187,7 +210,7 @@ def standing_out(run: Run, data: Data, split: str = "test") -> dict[str, dict[st
     """For each sample and modality the gate that is furthest from its mean over the samples, in standard deviations; nothing without such gates.
 
     Returns:
-        Sample to modality to `stream retain, layer 2: .53 (+2.1 sd)`.
+        Sample to modality to `stream retain, layer 2: .530 (+2.1 sd)`.
     """
     if not has_openness(run):
         return {}
@@ -223,4 +246,5 @@ def say_chosen(found: Sequence[Case]) -> str:
     notes = {case.note for case in found}
     if notes & {SARCASTIC, DISAGREE}:
         return "Samples: the first of the split in each group; nobody looked at the predictions."
-    return "Samples: those on which one method is nearer to the truth by most, as many for each method."
+    chosen = "Samples: those on which one method is nearer to the truth by most, as many for each method as far as there are"
+    return f"{chosen}; alike: both are equally near." if ALIKE in notes else f"{chosen}."

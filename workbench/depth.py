@@ -13,6 +13,7 @@ import pandas as pd
 from workbench import methods
 from workbench.data.card import cards
 from workbench.experiments import Results
+from workbench.probes.constraints import TAPS
 from workbench.probes.label_errors import MADE, WHOLE
 from workbench.statistics import Difference, holm, mean_with_interval, paired_difference, say_difference, score
 from workbench.studies import published, titles
@@ -22,7 +23,7 @@ from workbench.taxonomy import BUDGET, Data, trained
 METHOD, BASELINE = "mmiln", "self_mm"
 
 LONGER = 4
-"""Times the epochs that the baseline may have too: an epoch of it costs a small part of one of MMILN's."""
+"""Times the epochs that the baseline may have too: equal epochs are not equal work (see `say_seconds`)."""
 
 LONG = f"{BASELINE}, {LONGER} x epochs"
 """The baseline with that many epochs."""
@@ -30,8 +31,15 @@ LONG = f"{BASELINE}, {LONGER} x epochs"
 ABLATIONS = {"-MRM": {"has_refusion": False}, "-MFM": {"has_gates": False}, "-GateFusion": {"has_gate_fusion": False}}
 """MMILN's Table 3: what is removed."""
 
-LOSSES = {"without similarity": {"similarity_weight": 0.0}, "without difference": {"difference_weight": 0.0}}
-"""Each loss of Eq. (36) alone with the weight zero: it is still measured."""
+LOSSES = {
+    "without similarity": {"similarity_weight": 0.0},
+    "without difference": {"difference_weight": 0.0},
+    "without unimodal tasks": {"unimodal_weight": 0.0},
+}
+"""Each term of Eqs. (35), (36) beside the task's own with the weight zero: it is still measured."""
+
+METRICS = ("acc2_has0", "acc2_non0", "f1_has0", "f1_non0", "mae", "corr")
+"""The metrics of the paper's tables."""
 
 PRINTED = {"mosi_mmsa": "MOSI", "mosei_mmsa": "MOSEI"}
 """Data cards with the rows of MMILN's tables."""
@@ -68,6 +76,26 @@ def without_parts(data: Data, *, config: Mapping[str, Any] | None = None, **sett
     """MMILN whole, without each part of its Table 3, and without each loss."""
     variants = {METHOD: {}} | ABLATIONS | LOSSES
     return trained(data, {name: suited(METHOD, {**(config or {}), **off}) for name, off in variants.items()}, **settings)
+
+
+def beside_attention(data: Data, *, config: Mapping[str, Any] | None = None, **settings: Any) -> Results:
+    """MulT as wide and with as many layers and heads as MMILN: to hold seconds an epoch against (settings: few seeds and epochs will do)."""
+    own = methods.method(METHOD).Config(**suited(METHOD, config)["config"])
+    same = {name: getattr(own, name) for name in ("hidden_size", "layers", "heads", "kernel_size")}
+    return trained(data, {"mult": {"method": "mult", "config": same, "plan": {"batch_size": suited(METHOD)["plan"]["batch_size"]}}}, **settings)
+
+
+def say_seconds(seconds: pd.DataFrame, whole: str = METHOD) -> str:
+    """One sentence: what an epoch of each variant takes on this machine, and how many times as long one of `whole` is.
+
+    Args:
+        seconds: columns variant, seed, value (see `workbench.studies.seconds_per_epoch`).
+        whole: the variant that the others are held against.
+    """
+    means = seconds.groupby("variant", sort=False)["value"].mean()
+    ratios = {name: float(means[whole] / value) for name, value in means.items() if name != whole}
+    rest = [f"{name} {means[name]:.2g} s (one of {whole} takes {ratio:.2g} times as long)" for name, ratio in ratios.items()]
+    return f"Seconds an epoch, training and valid, without the first: {', '.join([f'{whole} {means[whole]:.2g} s', *rest])}."
 
 
 def over_layers(data: Data, layers: Sequence[int], *, config: Mapping[str, Any] | None = None, **settings: Any) -> Results:
@@ -131,13 +159,13 @@ def say_trends(frame: pd.DataFrame, quantity: str = "gate") -> str:
 
 
 def say_range(frame: pd.DataFrame) -> str:
-    """One sentence: between which two values all gates' means over samples and seeds lie.
+    """One sentence: between which two values all gates' means over samples and seeds lie, and near which they start.
 
     Args:
         frame: see `slopes`.
     """
     means = frame.groupby(["gate", "modality", "layer"])["value"].mean()
-    return f"All means of gates lie between {score(float(means.min()))} and {score(float(means.max()))}; a gate that has learned nothing has .5."
+    return f"All means of gates lie between {score(float(means.min()))} and {score(float(means.max()))}; gates start near .5."
 
 
 def _a_layer(change: Difference) -> str:
@@ -165,15 +193,19 @@ def say_missed(results: Results, *, whole: str = METHOD) -> str:
 def say_labels(errors: pd.DataFrame) -> str:
     """One sentence: which made labels, in each run's last epoch, are nearer to the truth than the label of the whole, and which further away.
 
+    Found is what holds for all pairs of method and modality at once (Holm, 5 %).
+
     Args:
         errors: see `workbench.probes.label_errors.label_errors`.
     """
-    told: dict[str, list[str]] = {"further from": [], "nearer to": [], "not found nearer or further:": []}
-    for (variant, modality), rows in _last(errors).groupby(["variant", "modality"], sort=False):
-        table = rows.pivot(index="seed", columns="label", values="value")
-        change = paired_difference(table[MADE].to_numpy(), table[WHOLE].to_numpy())
-        kind = "not found nearer or further:" if not change.is_found else "further from" if change.mean > 0 else "nearer to"
-        told[kind].append(f"{variant} {modality} ({score(float(table[MADE].mean()))} against {score(float(table[WHOLE].mean()))})")
+    told: dict[str, list[str]] = {"further from": [], "nearer to": [], "not found nearer or further (Holm, 5 %):": []}
+    pairs = _last(errors).groupby(["variant", "modality"], sort=False)
+    tables = {f"{variant} {modality}": rows.pivot(index="seed", columns="label", values="value") for (variant, modality), rows in pairs}
+    changes = {name: paired_difference(table[MADE].to_numpy(), table[WHOLE].to_numpy()) for name, table in tables.items()}
+    held = holm(changes)
+    for name, table in tables.items():
+        kind = list(told)[2 if name not in held else 0 if changes[name].mean > 0 else 1]
+        told[kind].append(f"{name} ({score(float(table[MADE].mean()))} against {score(float(table[WHOLE].mean()))})")
     said = [
         f"{kind} {'it than the label of the whole: ' if kind.endswith(('from', 'to')) else ''}{', '.join(names)}"
         for kind, names in told.items()
@@ -195,15 +227,33 @@ def say_knowledge(knowledge: pd.DataFrame) -> str:
     return f"Partial correlation of made and true labels, given the label of the whole: {', '.join(said)}."
 
 
+def say_guarded(guarded: pd.DataFrame) -> str:
+    """One sentence: how often Eq. (34) divided by the floor instead of alpha_m, over all epochs that renew labels.
+
+    Args:
+        guarded: see `workbench.probes.histories.guarded`.
+    """
+    said = []
+    for variant, rows in guarded[guarded["epoch"] > 1].groupby("variant", sort=False):
+        count, renewed = int(rows["value"].sum()), int(rows["samples"].sum())
+        said.append(f"{variant} {count} of {renewed} times ({100 * count / renewed:.2g} %)")
+    return f"|alpha_m| was smaller than the floor, which Eq. (34) then divides by: {', '.join(said) or 'no label was renewed'}."
+
+
 def _last(frame: pd.DataFrame) -> pd.DataFrame:
     """The rows of each run's last epoch."""
     return frame[frame["epoch"] == frame.groupby(["variant", "seed"])["epoch"].transform("max")]
 
 
 def last_layer(frame: pd.DataFrame) -> pd.DataFrame:
-    """The last layer's terms (see `workbench.probes.constraints`): variant, metric (the quantity), seed, value; sums over what they are between."""
+    """The last layer's terms as the losses have them (see `workbench.probes.constraints`): variant, metric (the quantity), seed, value.
+
+    The discrepancy is the mean over the pairs of streams (Eq. 25), the overlap the sum over the modalities (Eq. 26).
+    """
     rows = frame[frame["layer"] == frame["layer"].max()].rename(columns={"quantity": "metric"})
-    return rows.groupby(["variant", "metric", "seed"], sort=False, as_index=False)["value"].sum()
+    terms = rows.groupby(["variant", "metric", "seed"], sort=False)["value"].agg(["mean", "sum"]).reset_index()
+    value = terms["mean"].where(terms["metric"] == TAPS["fusion.discrepancy"], terms["sum"])
+    return terms.assign(value=value)[["variant", "metric", "seed", "value"]]
 
 
 def comparable(dataset: str, table: str = "Table 2") -> pd.DataFrame | None:

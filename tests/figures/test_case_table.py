@@ -1,6 +1,7 @@
 """Cases as a table: every text escaped, what is not known left out."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -34,6 +35,13 @@ def test_a_row_has_sentence_truth_predictions_modalities_and_gate():
     ]  # fmt: skip
     assert html.count("<strong>") == 1 and "<strong>-1.00</strong>" in html
     assert "Chosen so." in html and "what the modality says in truth" in html and "standard deviations" in html
+
+
+def test_who_speaks_for_a_modality_stands_in_the_head():
+    told = replace(FULL, alone_by={"text": "readout", "audio": "<own> task"})
+    html = case_table([told])._repr_html_()
+    assert cells(html)[4:6] == ["●\u00a0text alone (readout)", "■\u00a0audio alone (&lt;own&gt; task)"]
+    assert "own task: its own head" in html and str(case_table([told])).startswith("sample | truth | mmiln | self_mm | text alone (readout)")
 
 
 def test_what_is_not_known_has_no_column():

@@ -33,7 +33,7 @@ def test_a_line_a_seed_and_their_mean_with_its_interval():
     # Two values .1 apart: standard error .05, Student's t with one degree of freedom 12.706.
     assert found["audio"].error_y.array[0] == pytest.approx(12.706 * 0.05, rel=1e-4)
     assert alt_of(figure) == "Gate: largest retain of audio in layer 2 (.700), smallest retain of audio in layer 1 (.450)."
-    assert "Dashed: .5, a gate that has learned nothing." in caption_of(figure)
+    assert "Dashed: .5, near which gates start." in caption_of(figure)
 
 
 def test_samples_are_averaged_and_their_spread_is_said():
@@ -93,6 +93,7 @@ def test_a_line_a_layer_with_its_number_at_the_end():
     assert [trace.name for trace in figure.data] == ["audio, layer 1", "audio, layer 2"]
     assert list(figure.data[1].y) == pytest.approx([0.5, 0.8]) and figure.data[1].line.dash == "dash"
     assert [note.text for note in figure.layout.annotations if "<b>" not in note.text] == ["■ 1", "■ 2"]
+    assert "those that lack the modality too" in caption_of(figure)
     # +.4 and +.2: mean .3, standard error .1.
     assert alt_of(figure) == ("Furthest from the first to the last epoch moves retain of audio in layer 2: by +.300 (95 % -.971 to +1.571, n = 2).")
 

@@ -43,6 +43,14 @@ def test_the_last_epoch_is_held_against_the_label_of_the_whole(made, said):
     assert said in alt_of(label_errors(table(made)))
 
 
+def test_nearer_is_said_where_it_holds_for_all_pairs():
+    """p = .036 alone: enough for one pair, too much for the first of two (.025)."""
+    near = [[1.0, value] for value in (0.9, 0.91, 0.89, 0.75)]
+    assert alt_of(label_errors(table(near))).endswith("nearer to the truth.")
+    said = caption_of(label_errors(pd.concat([table(near), table(near, variant="self_mm")])))
+    assert ", nearer to" not in said and "they hold for all 2 at once (Holm, 5 %)" in said
+
+
 def test_a_panel_a_method_and_a_sentence_a_modality():
     frame = pd.concat([table([[1.0, 0.9]]), table([[1.0, 1.1]], variant="self_mm", modality="<text>")])
     figure = label_errors(frame)

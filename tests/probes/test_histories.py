@@ -6,7 +6,7 @@ import xarray as xr
 
 from workbench.errors import DataError
 from workbench.fitting import fit
-from workbench.probes.histories import loss_terms, made_labels
+from workbench.probes.histories import guarded, loss_terms, made_labels
 
 SMALL = {"hidden_size": 8, "post_size": 5}
 PLAN = {"epochs": 2, "probe_every": 0}
@@ -32,7 +32,7 @@ def test_a_method_without_terms_has_no_row(toy, tmp_path):
         made_labels(run, toy)
 
 
-def test_made_labels_stand_beside_the_true_ones(toy, tmp_path):
+def test_made_labels_stand_beside_the_label_of_the_whole(toy, tmp_path):
     run = fit("self_mm", toy, config=SMALL, plan=PLAN, runs=tmp_path)
     frame = made_labels(run, toy)
     recorded: xr.Dataset = run.trace["snapshots"].to_dataset()
@@ -41,3 +41,13 @@ def test_made_labels_stand_beside_the_true_ones(toy, tmp_path):
     assert row["value"] == pytest.approx(float(recorded["pseudo_label"].sel(epoch=2, sample=7, modality="audio")))
     assert row["target"] == pytest.approx(float(toy["train"].target[7]))
     assert len(frame) == 2 * len(toy["train"]) * 3
+
+
+def test_how_often_the_floor_held_by_epoch(toy, tmp_path):
+    """With a floor that no alpha reaches, every renewal of epochs 2 and 3 is one; methods without labels have no row."""
+    high = fit("mmiln", toy, config={**SMALL, "layers": 1, "floor": 1e3}, plan={**PLAN, "epochs": 3}, preset="none", runs=tmp_path)
+    low = fit("mmiln", toy, config={**SMALL, "layers": 1, "floor": 1e-12}, plan={**PLAN, "epochs": 3}, preset="none", runs=tmp_path)
+    other = fit("lf_dnn", toy, config=SMALL, plan=PLAN, runs=tmp_path)
+    frame = guarded([high, other])
+    assert frame[["epoch", "value", "samples"]].to_numpy().tolist() == [[1, 0, 96], [2, 96, 96], [3, 96, 96]]
+    assert guarded([low])["value"].tolist() == [0, 0, 0] and not len(guarded([other]))

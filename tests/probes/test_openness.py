@@ -1,15 +1,22 @@
 """Gates by layer, made labels against true ones, and terms by layer, of small trained models and of tables whose answers are known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
+from reference import mmiln as reference
+from scipy.stats import moment
 
 from workbench import depth, studies
 from workbench.data import load
+from workbench.data.views import View, apply
 from workbench.errors import ConfigError, DataError
 from workbench.fitting import fit
 from workbench.probes import constraints, label_errors, layers, openness
 from workbench.probes.by_class import record_split
 from workbench.probes.views import record_views, views
+from workbench.runs import Run
 
 SIZES = {"train": 40, "valid": 20, "test": 20}
 SMALL = {"hidden_size": 8, "post_size": 8, "unimodal_size": 4, "heads": 2, "layers": 2}
@@ -63,15 +70,32 @@ def test_movement_is_the_spread_of_single_features(trained):
 
 
 def test_samples_without_the_modality_have_no_gate(trained):
+    """A view leaves a missing modality its length; its own gates stand at one half there and the screening gate at zero."""
     results, data = trained
-    found = data[0]["test"]
-    frame = openness.gates_by_layer(results.only("mmiln").runs[:1], data)
-    lengths = found.columns["audio"].lengths.clone()
-    lengths[3] = 0
-    column = found.columns["audio"]
-    some = type("Some", (), {"ids": found.ids, "columns": {**found.columns, "audio": type("C", (), {"lengths": lengths})(), "vision": column}})()
-    kept = openness._without_missing(frame, some)
-    assert len(frame) - len(kept) == 5 * 2 and found.ids[3] not in set(kept.query("modality == 'audio'")["sample"])
+    run = results.only("mmiln").runs[0]
+    missing = apply(View(drop={"audio": 0.5}), data[0])
+    found = missing["test"]
+    here = found.batch(torch.arange(len(found)))["audio"].mask.any(1)
+    assert 0 < int(here.sum()) < len(found)
+    frame = openness.gates_by_layer([run], missing)
+    kept = frame[frame["modality"] == "audio"]
+    assert set(kept["sample"]) == {sample for sample, is_here in zip(found.ids, here.tolist(), strict=True) if is_here}
+    assert set(frame["sample"][frame["modality"] == "vision"]) == set(found.ids)
+    assert (kept["value"][kept["gate"] == "stream screening"] > 0).all() and (kept["value"][kept["gate"] == "own retain"] != 0.5).all()
+
+
+def test_movement_is_that_of_samples_with_the_modality(trained):
+    results, data = trained
+    run = results.only("mmiln").runs[0]
+    missing = apply(View(drop={"audio": 0.5}), data[0])
+    here = missing["test"].batch(torch.arange(20))["audio"].mask.any(1).numpy()
+    tap = "fusion.unimodal.audio.layers.1.compound"
+    values = record_split(run, missing, tap)[tap].values
+    expected = {name: np.sqrt(rows.var(0, ddof=1).mean()) for name, rows in (("all", values), ("here", values[here]))}
+    found = openness.gate_movement([run], missing).query("gate == 'own compound' and layer == 2 and modality == 'audio'")["value"]
+    assert float(found.iloc[0]) == pytest.approx(expected["here"], rel=1e-5) and expected["all"] > 1.05 * expected["here"]
+    nowhere = openness.gate_movement([run], apply(View(drop={"audio": 1.0}), data[0]))
+    assert set(nowhere["modality"][nowhere["gate"].str.startswith("own")]) == {"vision"}
 
 
 def test_methods_without_gates_are_told(trained):
@@ -88,6 +112,8 @@ def test_gates_can_be_switched_off(trained, tmp_path):
     _, data = trained
     run = fit("mmiln", data[0], config={**SMALL, "has_gates": False}, plan={"epochs": 1, "loss": "mse"}, preset="none", runs=tmp_path)
     assert not openness.has_openness(run)
+    with pytest.raises(ConfigError, match="has no gates by layer"):
+        openness.gate_movement([run], data[0])
     one = fit("mmiln", data[0], config={**SMALL, "has_screening": False, "layers": 1}, plan={"epochs": 1}, preset="none", runs=tmp_path)
     assert set(openness.gates_by_layer([one], data[0])["gate"]) == set(openness.GATES.values()) - {"stream screening"}
 
@@ -107,7 +133,11 @@ def test_errors_of_labels_start_at_those_of_the_whole(trained):
     train = data[1]["train"]
     expected = float((train.target - train.labels["audio"]).abs().mean())
     assert table.loc[("mmiln", 1, "audio", 2), label_errors.WHOLE] == pytest.approx(expected, rel=1e-5)
-    assert (table[label_errors.LINE] <= table[label_errors.WHOLE]).all()
+    assert (table[label_errors.LINE] <= table[label_errors.WHOLE] + 1e-9).all()
+    own = table.xs("mmiln", level="variant")[label_errors.LINE]
+    target, true = train.target.numpy().astype(float), train.labels["audio"].numpy().astype(float)
+    grid = [np.abs(true - a * target - b).mean() for a in np.linspace(-1, 2, 61) for b in np.linspace(-1, 1, 41)]
+    assert own[1, "audio", 2] <= min(grid) < np.abs(true - label_errors.line(true, target)).mean() + 0.01
 
 
 def test_knowledge_is_not_known_before_labels_are_made(trained):
@@ -126,6 +156,28 @@ def test_partial_correlation_and_line_by_hand():
     assert np.isnan(label_errors.partial_correlation(np.zeros(4), rest, given))
     np.testing.assert_allclose(label_errors.line(2 * given + 5 + rest, given), 2 * given + 5)
     np.testing.assert_allclose(label_errors.line(given, np.ones(4)), 1.5)
+
+
+def test_the_nearest_line_is_nearest_in_absolute_error():
+    given = np.array([0.0, 1.0, 2.0, 3.0, 4.0])
+    wanted = 2 * given + 1 + np.array([0, 0, 0, 0, 50.0])  # a line through the most of them, and one far away
+    found = label_errors.nearest_line(wanted, given)
+    np.testing.assert_allclose(found[:4], [1, 3, 5, 7], atol=1e-6)
+    assert np.abs(found - wanted).mean() < np.abs(label_errors.line(wanted, given) - wanted).mean() - 1
+    np.testing.assert_allclose(label_errors.nearest_line(wanted, np.ones(5)), 5.0)
+
+
+def test_labels_are_known_where_each_that_was_made_has_a_true_one(trained):
+    results, data = trained
+    own, baseline = results.only("mmiln").runs, results.only("self_mm").runs
+    assert label_errors.is_known(own, data) and label_errors.is_known(baseline, data) and not label_errors.is_known([], data)
+    some = {seed: replace(one, splits={**one.splits, "train": without(one["train"], "text")}) for seed, one in data.items()}
+    assert label_errors.is_known(own, some) and not label_errors.is_known([*own, *baseline], some)
+
+
+def without(split, name):
+    """The split without the true labels of a modality."""
+    return replace(split, labels={key: values for key, values in split.labels.items() if key != name})
 
 
 def test_data_without_true_labels_and_methods_without_made_ones_are_refused(trained, toy, tmp_path):
@@ -150,6 +202,43 @@ def test_terms_of_every_layer_are_means_over_whole_batches(trained):
     assert len(frame) == 2 * 2 * (1 + 2)  # seeds, layers, one pair and two modalities
     assert (frame["value"] > 0).all() and set(frame["layer"]) == {1, 2}
     assert set(frame["between"]) == {"audio x vision", "audio", "vision"}
+    run = results.only("mmiln").runs[1]
+    batch = data[1]["test"].batch(torch.arange(20))  # fewer than a training batch: one batch, and the mean of one
+    expected = by_hand(run.model(), batch)
+    found = frame[frame["seed"] == 1].set_index(["layer", "between"])["value"]
+    for key, value in expected.items():
+        assert found[key] == pytest.approx(value, rel=1e-4)
+
+
+def by_hand(model, batch) -> dict:
+    """Eqs. (25), (26) of a batch from what the layers' hooks see, in float64."""
+    seen = {}
+    hooks = [
+        layer.register_forward_hook(lambda module, args, found, key=(kind, name, number): seen.update({key: found.hidden.detach().double().numpy()}))
+        for kind, streams in (("stream", model.fusion.fused), ("own", model.fusion.unimodal))
+        for name, stream in streams.items()
+        for number, layer in enumerate(stream.layers, start=1)
+    ]
+    model(batch)
+    for hook in hooks:
+        hook.remove()
+    found = {}
+    for number in (1, 2):
+        streams = [seen["stream", name, number] for name in ("audio", "vision")]
+        found[number, "audio x vision"] = reference.eq24_cmd(*streams, lambda x, k: moment(x, order=k))
+        for name in ("audio", "vision"):
+            found[number, name] = reference.eq26_difference(seen["stream", name, number], seen["own", name, number])
+    return found
+
+
+def test_terms_are_means_over_the_batches(trained):
+    results, data = trained
+    run = results.only("mmiln").runs[0]
+    run = Run(run.path, {**run.config, "plan": {**run.config["plan"], "batch_size": 8}}, run.metrics)
+    expected = [by_hand(run.model(), data[0]["test"].batch(torch.arange(start, start + 8))) for start in (0, 8)]  # the last four are left out
+    found = constraints.constraints_by_layer([run], data).set_index(["layer", "between"])["value"]
+    for key in expected[0]:
+        assert found[key] == pytest.approx((expected[0][key] + expected[1][key]) / 2, rel=1e-4)
 
 
 def test_terms_depend_on_the_batch_and_short_ones_are_left_out(trained):

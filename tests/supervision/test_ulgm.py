@@ -9,7 +9,7 @@ import torch
 import xarray as xr
 from reference import ulgm as reference
 
-from workbench import methods
+from workbench import experiments, methods
 from workbench.data.batch import TaskSpec
 from workbench.data.views import View, apply
 from workbench.fitting import fit
@@ -185,6 +185,25 @@ def test_a_range_without_a_sign_is_measured_from_its_middle():
     np.testing.assert_allclose(labels[0], labels[1], atol=1e-9)
 
 
+def test_a_training_anew_forgets_what_broke_in_an_earlier_one():
+    made = generator({"speech": 2}, 2)
+    made.begin(torch.tensor([1.0, -1.0], dtype=torch.float64))
+    made.update(torch.arange(2), torch.zeros(2), torch.full((2, 2), torch.nan), [torch.full((2, 2), torch.nan)], torch.ones(2, 1, dtype=torch.bool))
+    made.begin_epoch(1)
+    assert not made.centres.isnan().any() and not made.features.rows.any()
+
+
+def test_answers_are_those_of_the_tasks_heads(toy, toy_maker):
+    batch = toy["train"].batch(torch.arange(5))
+    for data, outputs in ((toy, ()), (toy_maker(classes=3), (3,))):
+        model = methods.build("self_mm", SMALL, data.spec, seed=0).eval()
+        output = model(batch)
+        said = model.supervision.answers(output)
+        assert list(said) == ["text", "audio", "vision"] and said["audio"].shape == (5, *outputs)
+        features = torch.relu(model.supervision.posts["audio"][1](output.representations["audio"]))
+        torch.testing.assert_close(said["audio"].reshape(5, -1), model.supervision.heads["audio"](features))
+
+
 def test_loss_meets_the_transcription():
     torch.manual_seed(0)
     said, label, target = torch.randn(3, 9, dtype=torch.float64) * 2
@@ -298,6 +317,24 @@ def test_a_share_of_its_own_in_the_place_of_the_momentum_rule():
         by_rule = (n - 1) / (n + 1) * by_rule + 2 / (n + 1) * new
         assert float(made.read(first)) == pytest.approx(expected, abs=1e-6)
         assert float(rule.read(first)) == pytest.approx(by_rule, abs=1e-6)
+
+
+def test_several_workers_make_the_labels_of_one(toy, tmp_path):
+    config = {**SMALL, "layers": 1}
+    variants = {"mmiln": {"method": "mmiln", "config": config, "preset": "none"}}
+    settings = {"seeds": 2, "plan": {"epochs": 3, "probe_every": 0, "device": "cpu"}, "has_progress": False}
+    try:
+        two = experiments.compare(toy, variants, workers=2, runs=tmp_path / "two", **settings)
+    finally:
+        experiments._pool(2).shutdown()
+        experiments._pool.cache_clear()
+    one = experiments.compare(toy, variants, workers=1, runs=tmp_path / "one", **settings)
+    assert [run.seed for run in two.runs] == [0, 1]
+    for first, second in zip(one.runs, two.runs, strict=True):
+        labels = first.trace["snapshots"]["pseudo_label"]
+        xr.testing.assert_allclose(labels, second.trace["snapshots"]["pseudo_label"], atol=1e-6)
+        assert float(np.abs(labels.sel(epoch=3) - labels.sel(epoch=1)).max()) > 0.05
+    assert float(np.abs(one.runs[0].trace["snapshots"]["pseudo_label"] - one.runs[1].trace["snapshots"]["pseudo_label"]).max()) > 0.05
 
 
 def placed(split, where):

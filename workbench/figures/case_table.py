@@ -12,7 +12,8 @@ NUMBER = "text-align:right;vertical-align:top;padding:.35em .6em;white-space:now
 WORDS = "text-align:left;vertical-align:top;padding:.35em .6em;white-space:normal"
 SENTENCE = f"{WORDS};min-width:15em"
 GATE = f"{WORDS};min-width:10em"
-READ = "Bold: nearest to the truth. Alone: what a linear readout of that modality inside the first method says."
+READ = "Bold: nearest to the truth. Alone: what the modality says alone, inside the first method (own task: its own head, Eq. 28, "
+READ += "trained on made labels; readout: a ridge readout, fitted on train, of its representation before fusion, X^0)."
 TRUE = "Small, below it: what the modality says in truth."
 GATES = "Gate: the one that is furthest from its mean over the samples, in standard deviations."
 
@@ -47,7 +48,7 @@ class CaseTable:
     def _repr_html_(self) -> str:
         looks = styles(self.modalities)
         head = _head("sample", SENTENCE) + _head("truth", NUMBER) + "".join(_head(name, NUMBER) for name in self.methods)
-        head += "".join(_head(f"{looks[name].mark}\u00a0{name} alone", NUMBER) for name in self.modalities)
+        head += "".join(_head(f"{looks[name].mark}\u00a0{name} alone{self._by(name)}", NUMBER) for name in self.modalities)
         head += _head("gate that stands out", GATE) if self.has_gates else ""
         body = "".join(f"<tr>{self._row(case, looks)}</tr>" for case in self.cases)
         has_truth = any(case.alone_true for case in self.cases)
@@ -67,8 +68,13 @@ class CaseTable:
             cells.append(f'<td style="{GATE}">{told}</td>')
         return "".join(cells)
 
+    def _by(self, name: str) -> str:
+        """Who speaks for a modality, where that is known."""
+        said = next((case.alone_by[name] for case in self.cases if name in case.alone_by), "")
+        return f" ({said})" if said else ""
+
     def __repr__(self) -> str:
-        lines = [" | ".join(("sample", "truth", *self.methods, *(f"{name} alone" for name in self.modalities)))]
+        lines = [" | ".join(("sample", "truth", *self.methods, *(f"{name} alone{self._by(name)}" for name in self.modalities)))]
         for case in self.cases:
             said = (*(case.said.get(name, "-") for name in self.methods), *(case.alone.get(name, "-") for name in self.modalities))
             lines.append(" | ".join((case.sentence or case.sample, case.truth, *said)))

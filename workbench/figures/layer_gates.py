@@ -14,7 +14,7 @@ from workbench.figures.palette import QUIET, Style, styles
 from workbench.statistics import mean_interval, score
 
 HALF = 0.5
-"""A gate that has learned nothing: the sigmoid of zero."""
+"""Near which gates start: the sigmoid of zero."""
 
 SPAN = 0.1
 """What an axis of gates spans at least: smaller changes look small."""
@@ -33,7 +33,7 @@ def gates_by_layer(frame: pd.DataFrame, *, quantity: str = "gate", level: float 
     Args:
         frame: columns gate, layer, modality, seed, value; one row a sample, or one number a seed.
         quantity: what the numbers are.
-        level: a dashed line: what a gate that has learned nothing would show; None: no line.
+        level: a dashed line: near which the numbers start; None: no line.
         span: what the axis spans at least.
 
     Raises:
@@ -56,7 +56,7 @@ def gates_by_layer(frame: pd.DataFrame, *, quantity: str = "gate", level: float 
         _draw_gate(figure, means[means["gate"] == gate], looks, reach, cell)
     seeds = means["seed"].nunique()
     read = "One seed." if seeds == 1 else f"Thin: {seeds} seeds; thick: their mean, bars: its 95 % interval."
-    dashed = "" if level is None else f"Dashed: {score(level, 1)}, a gate that has learned nothing."
+    dashed = "" if level is None else f"Dashed: {score(level, 1)}, near which gates start."
     return captions.attach(figure, _ends(means, quantity), _samples(frame), read, dashed)
 
 
@@ -135,7 +135,7 @@ def gates_over_epochs(frame: pd.DataFrame) -> go.Figure:
     marks = ", ".join(f"{look.mark} {name}" for name, look in looks.items())
     seeds = frame["seed"].nunique()
     read = f"Lines: {'one seed' if seeds == 1 else f'medians of {seeds} seeds'}; {marks}; the number is the layer."
-    return captions.attach(figure, _moved(frame), read)
+    return captions.attach(figure, _moved(frame), read, "Means over all samples, those that lack the modality too.")
 
 
 def _draw_epochs(

@@ -9,7 +9,7 @@ from workbench.figures.by_class import at_least
 from workbench.figures.frames import checked, difference, names
 from workbench.figures.lines import over_seeds
 from workbench.figures.palette import Style, styles
-from workbench.statistics import say_difference, score
+from workbench.statistics import holm, say_difference, score
 
 LINES = ("made label", "label of the whole", "line in the label of the whole")
 """The labels whose errors are drawn: solid, dashed, dotted."""
@@ -37,8 +37,8 @@ def label_errors(frame: pd.DataFrame, *, unit: str = "score") -> go.Figure:
     figure.update_xaxes(range=room)
     for place, variant in enumerate(variants):
         _draw_panel(figure, frame[frame["variant"] == variant], looks, reach, canvas.cell(place, variants))
-    said = [_against(rows, variant, name) for (variant, name), rows in frame.groupby(["variant", "modality"], sort=False)]
     read = "Solid: the labels made. Dashed: the label of the whole. Dotted: the best line in it, fitted to the true labels, which looks at no sample."
+    said = _against_whole(frame)
     return captions.attach(figure, *said, read, captions.seeds_drawn(frame))
 
 
@@ -65,13 +65,24 @@ def _draw_panel(figure: go.Figure, rows: pd.DataFrame, looks: dict[str, Style], 
     canvas.end_labels(figure, labels, x=float(rows["epoch"].max()), y_range=reach, **cell)
 
 
-def _against(rows: pd.DataFrame, variant: str, name: str) -> str:
-    """The made labels of each run's last epoch against the label of the whole, paired by seed."""
+def _against_whole(frame: pd.DataFrame) -> list[str]:
+    """The made labels of each run's last epoch against the label of the whole, paired by seed; "nearer" and "further" hold for all pairs (Holm)."""
+    parts = {f"{variant}, {name}": _last(rows) for (variant, name), rows in frame.groupby(["variant", "modality"], sort=False)}
+    changes = {pair: change for pair, (made, whole) in parts.items() if (change := difference(made, whole)) is not None}
+    held = holm(changes)
+    said = []
+    for pair, labels in parts.items():
+        if pair not in changes:
+            said.append(f"{pair}: nothing to compare the labels with.")
+            continue
+        means = [score(float(np.mean(part["value"]))) for part in labels]
+        word = "" if pair not in held else ", further from the truth" if changes[pair].mean > 0 else ", nearer to the truth"
+        said.append(f"{pair}: error {means[0]} in the last epoch, label of the whole {means[1]}: {say_difference(changes[pair])}{word}.")
+    return [*said, f"Nearer and further are said where they hold for all {len(changes)} at once (Holm, 5 %)."] if len(changes) > 1 else said
+
+
+def _last(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The made labels and those of the whole in each run's last epoch."""
     last = rows[rows["epoch"] == rows.groupby("seed")["epoch"].transform("max")]
     made, whole = (last[last["label"] == label] for label in LINES[:2])
-    change = difference(made, whole)
-    if change is None:
-        return f"{variant}, {name}: nothing to compare the labels with."
-    means = [score(float(np.mean(part["value"]))) for part in (made, whole)]
-    word = "" if not change.is_found else ", further from the truth" if change.mean > 0 else ", nearer to the truth"
-    return f"{variant}, {name}: error {means[0]} in the last epoch, label of the whole {means[1]}: {say_difference(change)}{word}."
+    return made, whole

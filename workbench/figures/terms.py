@@ -71,10 +71,10 @@ def _moved(rows: pd.DataFrame, terms: list[str], variant: str) -> str:
 
 
 def pseudo_labels(frame: pd.DataFrame, *, unit: str = "score") -> go.Figure:
-    """Labels that a method makes for single modalities, less the true label: by epoch (median and quartiles), and sample by sample at the end.
+    """Labels that a method makes for single modalities, less the label of the whole: by epoch (median, quartiles), and sample by sample at the end.
 
     Args:
-        frame: columns epoch, sample, modality, value (the made label), target (the true one).
+        frame: columns epoch, sample, modality, value (the made label), target (the label of the whole).
         unit: of the label.
 
     Raises:
@@ -85,16 +85,17 @@ def pseudo_labels(frame: pd.DataFrame, *, unit: str = "score") -> go.Figure:
     looks = styles(names(frame, "modality"))
     last = frame[frame["epoch"] == frame["epoch"].max()]
     epoch = int(frame["epoch"].max())
-    figure = canvas.panels(["made less true label, by epoch", f"made against true label, epoch {epoch}"], x_title="epoch", y_title="")
+    figure = canvas.panels(["made less whole label, by epoch", f"made against whole label, epoch {epoch}"], x_title="epoch", y_title="")
     figure.update_layout(yaxis2={"matches": None, "showticklabels": True}, yaxis={"matches": None})
     figure.update_yaxes(title_text=f"difference [{unit}]", row=1, col=1)
     figure.update_yaxes(title_text=f"made label [{unit}]", row=1, col=2)
-    figure.update_xaxes(title_text=f"true label [{unit}]", row=1, col=2)
+    figure.update_xaxes(title_text=f"label of the whole [{unit}]", row=1, col=2)
     figure.update_xaxes(domain=[0, 0.46], row=1, col=1)
     figure.update_xaxes(domain=[0.58, 1], row=1, col=2)
     _draw_epochs(figure, frame, looks)
     _draw_scatter(figure, last, looks)
-    return captions.attach(figure, *_apart(last, epoch), "Lines: median of the samples, band: their quartiles. Grey line: made label = true label.")
+    read = "Lines: median of the samples, band: their quartiles. Grey line: made label = label of the whole."
+    return captions.attach(figure, *_apart(last, epoch), read)
 
 
 def _draw_epochs(figure: go.Figure, frame: pd.DataFrame, looks: dict[str, Style]) -> None:
@@ -123,21 +124,21 @@ def _draw_scatter(figure: go.Figure, last: pd.DataFrame, looks: dict[str, Style]
     rows = last[last["sample"].isin(samples)]
     ends = [float(rows["target"].min()), float(rows["target"].max())]
     line = {"color": "#767676", "width": 1.5}
-    figure.add_trace(go.Scatter(x=ends, y=ends, mode="lines", line=line, name="made = true", hoverinfo="skip"), row=1, col=2)
+    figure.add_trace(go.Scatter(x=ends, y=ends, mode="lines", line=line, name="made = whole", hoverinfo="skip"), row=1, col=2)
     for name, look in looks.items():
         found = rows[rows["modality"] == name]
         marker = {"symbol": look.symbol, "size": 5, "color": look.color, "opacity": 0.55}
-        hover = f"{canvas.safe(name)}: true %{{x:.2f}}, made %{{y:.2f}}<extra></extra>"
+        hover = f"{canvas.safe(name)}: whole %{{x:.2f}}, made %{{y:.2f}}<extra></extra>"
         dots = {"x": found["target"].to_numpy(), "y": found["value"].to_numpy(), "mode": "markers", "marker": marker, "hovertemplate": hover}
         figure.add_trace(go.Scatter(**dots, name=f"{canvas.safe(name)}, samples"), row=1, col=2)
 
 
 def _apart(last: pd.DataFrame, epoch: int) -> list[str]:
-    """How far each modality's labels are from the true ones at the end."""
+    """How far each modality's labels are from those of the whole at the end."""
     apart = last.assign(value=last["apart"].abs(), seed=last.get("seed", 0))
     parts = {name: by_seed(apart[apart["modality"] == name]).to_numpy() for name in names(last, "modality")}
     furthest = max(parts, key=lambda name: parts[name].mean())
     said = ", ".join(f"{name}'s by {mean_and_spread(values)}" for name, values in parts.items())
     samples = captions.count(last["sample"].nunique(), "sample")
-    first = f"{captions.first_upper(furthest)}'s made labels are furthest from the true ones"
+    first = f"{captions.first_upper(furthest)}'s made labels are furthest from those of the whole"
     return [f"{first}: in epoch {epoch} {said} on average ({samples})."]

@@ -4,7 +4,7 @@
     CentredStream    layers of the centre that read one other modality, Eqs. (13)-(23)
     CentredFusion    all of them, the losses (24)-(26), and the fused vector (27)
 
-Source: MMILN (see `workbench.methods.mmiln`), sections 3.2 and 3.3.
+Source: MMILN (see `workbench.methods.mmiln`), sections 3.2 and 3.3, Eq. (27) section 3.4.
 """
 
 from collections.abc import Collection, Mapping, Sequence

@@ -1,6 +1,7 @@
 """MMILN: text at the centre, the other modalities read into it layer by layer through gates, and a task of its own for each of them.
 
-Source: Self-supervised dynamic fusion model for multi-task and multi-modal interactive learning (MMILN; in Chinese). 2023.
+Source: Self-supervised dynamic fusion model for multi-task and multi-modal interactive learning (MMILN; in Chinese; no year is printed, its newest
+references are of 2023).
 
     Eqs. (1), (2)     M_a = LSTM(X_a), M_v = LSTM(X_v), their states at every step
     Eq. (3)           M_t = BERT(X_t), its state of every token
@@ -38,6 +39,8 @@ Decides:
 - Without BERT the centre is read as the data has it: an LSTM for tokens and features; features of a frozen model (`text=frozen`), which has read
   the sentence, as they are. A vector or an image is a sequence of one step, without LSTM; what has nothing to choose from or to remember is left out.
 - Any modality can be the centre (`center`), with any number of others. A sample that lacks the centre has one empty step in its place.
+Fixed, without a switch: CMD's sigmoid and bounds, centring and normalising in Eq. (26), means over real steps, the FFNs' layers and widths, no bias
+in the gates' maps, no positions, class centres once an epoch, labels clipped to their range.
 Ablations (section 4.3.2): `has_refusion=False` (-MRM) removes the two losses, all that section 3.3 holds; Eq. (27) stays, or nothing would be
 predicted. `has_gates=False` (-MFM) removes g_r, g_c, g_s and, as printed, the losses (but with `loss_on=outputs` they stay possible).
 `has_gate_fusion=False` (-GateFusion) removes the SAG-Transformers and with them the losses: X^0_t, X^k_a, X^k_v are fused, "only unimodal features".
@@ -92,9 +95,9 @@ class Config(FusionConfig):
     unimodal_size: int = Field(32, ge=1, le=8192, description="width of each F_n")
     unimodal_weight: float = Field(1.0, ge=0, le=1e3, description="weight of the unimodal tasks")
     unimodal_dropout: float = Field(0.0, ge=0, lt=1, description="share of X_n's mean dropped before its own task, in training")
-    zero_excluded: bool = Field(True, description="neutral labels belong to neither class centre; off: to the positive one")
-    momentum: float | None = Field(None, ge=0, lt=1, description="share of a generated label kept each epoch; none: (n - 1)/(n + 1), as printed")
-    floor: float = Field(1e-3, gt=0, le=1e3, description="smallest |alpha_m| that Eq. (34) divides by")
+    zero_excluded: bool = Field(True, description="neutral labels belong to neither class centre; off: to the positive one (regression only)")
+    momentum: float | None = Field(None, ge=0, lt=1, description="share of a made label kept; none: (n - 1)/(n + 1), as printed (regression only)")
+    floor: float = Field(1e-3, gt=0, le=1e3, description="smallest |alpha_m| that Eq. (34) divides by (regression only)")
 
 
 def _self_mm(dataset: str, batch: int, dropout: float, unimodal_dropout: float, vision_rate: float | None = None, **config: Any) -> Preset:

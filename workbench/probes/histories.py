@@ -28,10 +28,10 @@ def loss_terms(runs: Iterable[Run]) -> pd.DataFrame:
 
 
 def made_labels(run: Run, data: Dataset | Mapping[int, Dataset]) -> pd.DataFrame:
-    """The labels that a method made for single modalities in each epoch, beside the true ones.
+    """The labels that a method made for single modalities in each epoch, beside the label of the whole.
 
     Args:
-        run: a finished run of a method that makes labels (self_mm).
+        run: a finished run of a method that makes labels (self_mm, mmiln).
         data: the data it was trained on (by seed where each seed had its own draw).
 
     Returns:
@@ -43,7 +43,21 @@ def made_labels(run: Run, data: Dataset | Mapping[int, Dataset]) -> pd.DataFrame
     snapshots = run.trace["snapshots"].to_dataset() if "snapshots" in run.trace else {}
     found = next((snapshots[name] for name in snapshots if set(snapshots[name].dims) == {"epoch", "sample", "modality"}), None)
     if found is None:
-        raise DataError(f"the run {run.id} recorded no labels of its own making", where=str(run.path), expected="a run of self_mm")
+        raise DataError(f"the run {run.id} recorded no labels of its own making", where=str(run.path), expected="a run of self_mm or mmiln")
     train = (data if isinstance(data, Dataset) else data[run.seed])["train"]
     frame = found.to_dataframe("value").reset_index().dropna(subset="value")
     return frame.assign(target=train.target.numpy()[frame["sample"].to_numpy(int)])[["epoch", "sample", "modality", "value", "target"]]
+
+
+def guarded(runs: Iterable[Run]) -> pd.DataFrame:
+    """In how many samples |alpha_m| was smaller than the floor that label generation then divides by (`workbench.supervision.ulgm`), by epoch.
+
+    Returns:
+        One row an epoch: variant, seed, epoch, value (samples), samples (of the train split); no row of a run that recorded no such count.
+    """
+    rows = []
+    for run in runs:
+        snapshots = run.trace["snapshots"].to_dataset() if "snapshots" in run.trace else {}
+        counts = snapshots["guarded"].to_series() if "guarded" in snapshots else {}
+        rows += [(run.variant, run.seed, int(epoch), int(count), run.config["counts"]["train"]) for epoch, count in counts.items()]
+    return pd.DataFrame(rows, columns=["variant", "seed", "epoch", "value", "samples"])

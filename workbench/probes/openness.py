@@ -9,10 +9,13 @@ A gate's value is the mean over its features (and, of a gate that each step has 
 import re
 from collections.abc import Iterable, Mapping
 
+import numpy as np
 import pandas as pd
+from torch import Tensor
+from torch.nn.functional import pad
 
-from workbench.data.batch import Dataset, Split
-from workbench.errors import DataError
+from workbench.data.batch import Column, Dataset, Split
+from workbench.errors import ConfigError, DataError
 from workbench.probes.by_class import record_split
 from workbench.runs import Run
 from workbench.taps import taps
@@ -49,7 +52,8 @@ def gates_by_layer(runs: Iterable[Run], data: Dataset | Mapping[int, Dataset], *
         split: which split.
 
     Returns:
-        One row a number: variant, seed, gate, layer (from 1), modality, sample, value; samples that lack the modality have no row.
+        One row a number: variant, seed, gate, layer (from 1), modality, sample, value; samples that lack the modality have no row (those that lack
+        the centre have: its stream begins with one empty step).
 
     Raises:
         ConfigError: a run's model has no such gates.
@@ -57,7 +61,7 @@ def gates_by_layer(runs: Iterable[Run], data: Dataset | Mapping[int, Dataset], *
     parts = []
     for run in runs:
         seen = record_split(run, data, f"{TAP}.*", split=split)
-        found = (data if isinstance(data, Dataset) else data[run.seed])[split]
+        found = _split(run, data, split)
         frames = [_named(values.to_dataframe("value").reset_index(), str(name)) for name, values in seen.items()]
         frame = _without_missing(pd.concat(frames, ignore_index=True), found)
         parts.append(frame.assign(variant=run.variant, seed=run.seed))
@@ -65,7 +69,7 @@ def gates_by_layer(runs: Iterable[Run], data: Dataset | Mapping[int, Dataset], *
 
 
 def gates_by_epoch(runs: Iterable[Run]) -> pd.DataFrame:
-    """Every gate of every layer after each epoch, mean over the valid split.
+    """Every gate of every layer after each epoch, mean over the valid split as it was recorded: samples that lack the modality are in it.
 
     Returns:
         One row a number: variant, seed, gate, layer (from 1), modality, epoch, value.
@@ -85,21 +89,25 @@ def gate_movement(runs: Iterable[Run], data: Dataset | Mapping[int, Dataset], *,
     """How far a single feature's gate moves from sample to sample: its standard deviation, root mean square over the features.
 
     The mean over the features hides features that move against each other; a gate that looks at no sample has zero here. Of gates that are the same
-    at every step (retain and compound).
+    at every step (retain and compound), over the samples that have the modality.
 
     Returns:
-        One row a number: variant, seed, gate, layer (from 1), modality, value.
+        One row a number: variant, seed, gate, layer (from 1), modality, value; none where fewer than two samples have the modality.
 
     Raises:
         ConfigError: a run's model has no such gates.
     """
     rows = []
     for run in runs:
+        if not has_openness(run):
+            raise ConfigError(f"the model of run {run.id} has no gates by layer", expected="mmiln with has_gates=True")
         seen = record_split(run, data, "fusion.*.layers.*.retain", "fusion.*.layers.*.compound", split=split)
+        there = _present(_split(run, data, split))
         for name, values in seen.items():
             stream, modality, layer, gate = SINGLE.fullmatch(str(name)).groups()
-            known = GATES[gate if stream == "fused" else f"unimodal_{gate}"]
-            rows.append((run.variant, run.seed, known, int(layer) + 1, modality, float((values.var("sample", ddof=1).mean()) ** 0.5)))
+            known, values = GATES[gate if stream == "fused" else f"unimodal_{gate}"], values[there[modality]]
+            if len(values) > 1:
+                rows.append((run.variant, run.seed, known, int(layer) + 1, modality, float((values.var("sample", ddof=1).mean()) ** 0.5)))
     return pd.DataFrame(rows, columns=[*COLUMNS, "value"])
 
 
@@ -110,9 +118,26 @@ def _named(frame: pd.DataFrame, tap: str) -> pd.DataFrame:
 
 
 def _without_missing(frame: pd.DataFrame, split: Split) -> pd.DataFrame:
-    """Without the rows of samples that lack the modality: what stands there is the gate's bias."""
-    there = {name: dict(zip(split.ids, (split.columns[name].lengths > 0).tolist(), strict=True)) for name in frame["modality"].unique()}
+    """Without the rows of samples that lack the modality: its own gates stand at sigmoid(0) = .5 there, the screening gate at 0."""
+    there = {name: dict(zip(split.ids, values.tolist(), strict=True)) for name, values in _present(split).items()}
     return frame[[there[name][sample] for name, sample in zip(frame["modality"], frame["sample"], strict=True)]]
+
+
+def _split(run: Run, data: Dataset | Mapping[int, Dataset], split: str) -> Split:
+    """A split as the run's model sees it."""
+    return run.prepared(data if isinstance(data, Dataset) else data[run.seed])[split]
+
+
+def _present(split: Split) -> dict[str, np.ndarray]:
+    """By modality, which samples have it: at least one step that is there and not missing."""
+    return {name: _real_steps(column).numpy() > 0 for name, column in split.columns.items()}
+
+
+def _real_steps(column: Column) -> Tensor:
+    """How many steps of each sample are not missing (`Column.lengths` counts those too)."""
+    if column.present is None:
+        return column.lengths
+    return pad(column.present.cpu().cumsum(0), (1, 0))[column.offsets].diff()
 
 
 def _joined(parts: list[pd.DataFrame], along: str) -> pd.DataFrame:

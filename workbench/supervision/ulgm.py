@@ -91,6 +91,7 @@ class LabelGenerator(nn.Module):
         if number == 1:
             self.labels.rows.copy_(self.own[:, None].expand_as(self.labels.rows))
             self.known.rows.zero_()
+            self.features.rows.zero_()  # What is not known has weight zero in a centre; zero times a nan is a nan.
         labels = torch.cat([self.own[:, None], self.labels.rows], dim=1) - self.neutral
         members = [side * self.known.rows for side in sides(labels, zero_excluded=self.zero_excluded)]
         self.has_centres = torch.stack([side.sum(0) > 0 for side in members]).all(0)
@@ -215,8 +216,7 @@ class UnimodalTasks(Supervision):
 
     def forward(self, output, batch: Batch) -> dict[str, Tensor]:  # noqa: ANN001 - an Output of `workbench.model`, which imports this package
         dtype = next(self.heads.parameters()).dtype
-        given = output.representations if self.source == "representations" else output.parts
-        features = {name: post(given[name].to(dtype)) for name, post in self.posts.items()}
+        features = self._features(output)
         said = {name: self.heads[name](value) for name, value in features.items()}
         present = {name: batch[name].mask.any(1) for name in features}
         if self.generator is None:
@@ -226,6 +226,17 @@ class UnimodalTasks(Supervision):
             losses = {name: weighted_error(said[name][:, 0], labels[:, i], target, present[name]) for i, name in enumerate(said)}
             self.generator.update(batch.index, target, output.fused, list(features.values()), torch.stack(list(present.values()), dim=1))
         return {f"unimodal_{name}": self.weight * value for name, value in losses.items()}
+
+    def answers(self, output) -> dict[str, Tensor]:  # noqa: ANN001 - see forward
+        """What each modality's own task says, Eq. (28): `batch`, or `batch outputs`. It is not part of the prediction."""
+        said = {name: self.heads[name](value) for name, value in self._features(output).items()}
+        return {name: value.squeeze(-1) if value.shape[-1] == 1 else value for name, value in said.items()}
+
+    def _features(self, output) -> dict[str, Tensor]:  # noqa: ANN001 - see forward
+        """F_s of each modality."""
+        dtype = next(self.heads.parameters()).dtype
+        given = output.representations if self.source == "representations" else output.parts
+        return {name: post(given[name].to(dtype)) for name, post in self.posts.items()}
 
     def _own_label(self, said: Tensor, target: Tensor, present: Tensor) -> Tensor:
         """The task's loss over the samples that have the modality."""
