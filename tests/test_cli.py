@@ -14,7 +14,7 @@ from workbench import __version__, cli
 from workbench.cli import _grouped, _pairs, main
 from workbench.errors import ConfigError
 from workbench.methods import METHODS
-from workbench.runs import load_all
+from workbench.runs import Run, load_all
 
 HEAVY = ("torch", "transformers", "plotly", "dask", "pandas", "xarray", "sklearn", "matplotlib")
 
@@ -161,6 +161,16 @@ def test_train_as_json(call, tmp_path):
     assert run.config["config"]["hidden_size"] == 4
     assert run.config["plan"]["epochs"] == 2
     assert run.config["counts"] == {"train": 40, "valid": 20, "test": 20}
+
+
+def test_train_in_stages_and_from_a_start(call, tmp_path):
+    small = ["--set", "head_size=4", "--set", "heads=1", "--set", "correlated_size=2", "--runs", tmp_path]
+    found = call("train", "delta_attention", "opinions", *QUICK, *small, "--json")
+    run = Run.load(json.loads(found.out)["path"])
+    assert list(run.metrics["stages"]) == ["unimodal.text", "unimodal.audio", "unimodal.vision", "correlation", "fusion"]
+    again = call("train", "delta_attention", "opinions", *QUICK, *small, "--start", run.path, "--stages", "correlation,fusion")
+    assert f"unimodal.audio: valid acc2_non0 {run.metrics['stages']['unimodal.audio']['valid']['acc2_non0']:.3f}" in again.out
+    assert again.out.count(f"(from {run.path})") == 3
 
 
 def test_train_says_whose_settings_it_took(call, tmp_path):

@@ -11,7 +11,7 @@ import xarray as xr
 
 from workbench import methods
 from workbench.data import load
-from workbench.errors import ConfigError
+from workbench.errors import ConfigError, TrainingError
 from workbench.fitting import fit, order
 from workbench.model import FusionModel
 from workbench.plan import Plan, stage_plan
@@ -143,7 +143,8 @@ def test_stages_can_come_from_a_finished_run(run, data, tmp_path):
     for name in NAMES[:-1]:
         assert again.metrics["stages"][name]["test"] == run.metrics["stages"][name]["test"]
     assert again.metrics["test"] != run.metrics["test"]
-    assert again.config["start"] == {"run": run.id, "weights": again.config["start"]["weights"], "stages": ["fusion"]}
+    assert again.config["start"]["run"] == run.id
+    assert again.config["start"]["stages"] == ["fusion"]
     # The same stages from the same start are the same numbers; from the whole run they are another run.
     same = fit("delta_attention", data, runs=tmp_path, config=SMALL, plan=PLAN, start=str(run.path), stages=["fusion"])
     assert same.metrics["test"] == run.metrics["test"]
@@ -218,3 +219,53 @@ def test_an_unknown_part_is_an_error(data):
         entered(start_model(data), Stage("x", ("fusion.decoder",))),
     ):
         pass
+
+
+def test_a_run_from_a_start_is_not_another_seed_of_a_whole_one(run, data, tmp_path):
+    again = fit("delta_attention", data, runs=tmp_path, config=SMALL, plan=PLAN, start=run, stages="fusion")
+    assert again.settings_key != run.settings_key
+    assert again.settings["start.stages"] == ["fusion"]
+
+
+def test_a_start_of_other_behaviour_is_refused(data, tmp_path):
+    """Equal shapes, another meaning: with the other direction of an equal reach the columns of W_rel are other offsets."""
+    forward = fit("delta_attention", data, runs=tmp_path, config={**SMALL, "direction": "forward"}, plan=PLAN)
+    with pytest.raises(ConfigError, match=r"unimodal\.\w+ does not say here what it said in the run"):
+        fit("delta_attention", data, runs=tmp_path, config={**SMALL, "direction": "backward"}, plan=PLAN, start=forward, stages=["fusion"])
+    joint = fit("delta_attention", data, runs=tmp_path, config={**SMALL, "joint": True}, plan={"epochs": 1})
+    with pytest.raises(ConfigError, match="was trained all at once: it has no stages"):
+        order("delta_attention", data, config=SMALL, start=joint, stages=["fusion"])
+
+
+def test_given_values_win_over_published_ones_in_every_stage(data):
+    def stages(plan: dict, **config) -> dict:
+        return order("delta_attention", data, preset="mosei", config={"text": "embedding", **config}, plan=plan).plan.stages
+
+    assert stages({})["correlation"]["epochs"] == 100
+    assert stages({"epochs": 2})["correlation"] == {key: value for key, value in stages({})["correlation"].items() if key != "epochs"}
+    one = stages({"stages": {"fusion": {"epochs": 2}}})
+    assert one["fusion"] == {**stages({})["fusion"], "epochs": 2}
+    assert one["unimodal.text"] == stages({})["unimodal.text"]
+    group = stages({"stages": {"unimodal": {"learning_rate": 1e-3}}})
+    assert "learning_rate" not in group["unimodal.text"]
+    assert group["unimodal"] == {"learning_rate": 1e-3}
+    assert "correlation" not in stages({}, has_correlation=False)
+
+
+def test_equal_plans_are_equal_however_their_numbers_are_written():
+    assert Plan(stages={"fusion": {"learning_rate": "5e-4"}}) == Plan(stages={"fusion": {"learning_rate": 5e-4}})
+
+
+def test_a_wrong_part_of_a_late_stage_is_found_before_anything_is_trained(data, tmp_path):
+    seen = []
+    with pytest.raises(ConfigError, match=r"head\.xyz"):
+        fit("delta_attention", data, runs=tmp_path, config=SMALL, plan={"stages": {"fusion": {"rates": {"head.xyz": 1e-3}}}}, on_epoch=seen.append)
+    assert not seen
+    with pytest.raises(ConfigError, match="is_traced is the whole training's"):
+        order("delta_attention", data, plan={"stages": {"fusion": {"is_traced": False}}})
+
+
+def test_a_loss_that_is_no_number_is_said_with_its_stage(data, tmp_path):
+    rates = {"unimodal.audio": {"optimizer": "sgd", "learning_rate": 100.0, "epochs": 50}}
+    with pytest.raises(TrainingError, match=r"(?s)the (valid )?loss became.*stage unimodal\.audio; "):
+        fit("delta_attention", data, runs=tmp_path, config=SMALL, plan={"epochs": 1, "loss": "mse", "stages": rates})

@@ -155,10 +155,14 @@ def train(
     plan = {"seed": seed, "device": device, **groups["plan"]}
     bar = tqdm(unit="epoch", disable=as_json or None, desc=method)
 
+    shown = ""
+
     def show(epoch: Any) -> None:
-        if epoch.stage and not bar.desc.startswith(f"{method} {epoch.stage}"):
+        nonlocal shown
+        if epoch.stage != shown:
+            shown = epoch.stage
             bar.reset()
-            bar.set_description(f"{method} {epoch.stage}", refresh=False)
+            bar.set_description(f"{method} {shown}", refresh=False)
         bar.total = bar.total or (None if epoch.stage else plan.get("epochs"))
         bar.update(epoch.number - bar.n)
         bar.set_postfix_str(f"loss train {epoch.loss['train']:.3f}, valid {epoch.loss['valid']:.3f}")

@@ -23,7 +23,7 @@ from workbench.data.batch import Dataset
 from workbench.errors import TrainingError
 from workbench.model import FusionModel
 from workbench.ordering import Order, order
-from workbench.plan import Plan, stage_plan
+from workbench.plan import Plan, check_parts, stage_plan
 from workbench.recording import describe, epoch_means, finish, packed, watched
 from workbench.runs import Run, Workspace, discard_parts, workspace
 from workbench.stages import entered
@@ -70,8 +70,11 @@ def fit(
         return replace(found, config={**found.config, "variant": wanted.variant})
     model = methods.build(wanted.method, wanted.config, data.spec, seed=wanted.plan.seed)
     model.balance = balancing.build(wanted.balance, model.modalities, wanted.balance_config)
+    for stage in wanted.stages:
+        check_parts(model, stage_plan(wanted.plan, stage))
     if wanted.start is not None:
         wanted.start.load_into(model, identity["fingerprint"])
+        wanted.start.check(model, data, wanted.plan)
     with workspace(Path(runs), run_id, resume=resume) as space:
         space.write("config.json", lambda path: path.write_text(json.dumps(describe(wanted, data, identity), indent=1)))
         progress = Progress(space, model, wanted, checkpoint_seconds)
@@ -152,7 +155,8 @@ class Progress:
                 kept = (
                     f"epochs 1 to {self.saved} are in {self.space.path}; resume with other rates is a new run" if self.saved else "no checkpoint yet"
                 )
-                raise TrainingError(error.what, where=f"{kept}", expected=error.expected or "a finite loss", do=error.do) from error
+                stage = f"stage {self.model.stage.name}; " if self.model.stage is not None else ""
+                raise TrainingError(error.what, where=f"{stage}{kept}", expected=error.expected or "a finite loss", do=error.do) from error
             raise
 
     def show(self, epoch: Epoch, on_epoch: Any, number: int, state: TrainingState) -> None:

@@ -9,7 +9,7 @@ from workbench import __version__, methods
 from workbench import balance as balancing
 from workbench.data.batch import Dataset
 from workbench.errors import ConfigError
-from workbench.plan import Plan, check_stages
+from workbench.plan import Plan, check_stages, completed
 from workbench.recording import fingerprint
 from workbench.runs import Run
 from workbench.stages import WHOLE, Stage
@@ -86,10 +86,14 @@ def order(
     """
     module = methods.method(method)
     published = methods.chosen_preset(method, data, preset)
-    settings = {**(published.config if published else {}), **(config or {})}
-    if not isinstance(plan, Plan):
-        plan = methods.checked(Plan, {**(published.plan if published else {}), **(plan or {})}, owner="the training plan")
     rule = module.BALANCE if balance == "default" else None if balance == "none" else balance
+    checked = methods.checked(module.Config, {**(published.config if published else {}), **(config or {})}, owner=f"method {method}")
+    if rule:
+        checked = _together(checked, method, rule)
+    known = tuple(module.stages(checked, data.spec))
+    if not isinstance(plan, Plan):
+        plan = methods.checked(Plan, completed(plan or {}, published.plan if published else {}, known), owner="the training plan")
+    check_stages(plan, known, method=method)
     rule_config: dict[str, Any] = {}
     if rule:
         usual = getattr(balancing.rule(rule), "FOR_SGD", {}) if plan.optimizer == "sgd" else {}
@@ -97,18 +101,9 @@ def order(
     name = variant or (
         f"{method} + {rule}" if rule and rule != module.BALANCE else f"{method} - {module.BALANCE}" if module.BALANCE and not rule else method
     )
-    checked = methods.checked(module.Config, settings, owner=f"method {method}")
-    if rule:
-        checked = _together(checked, method, rule)
-    known = tuple(module.stages(checked, data.spec))
-    if not known and published is not None and plan.stages == published.plan.get("stages"):
-        # Published values of stages say nothing of a training without any.
-        plan = plan.model_copy(update={"stages": {}})
-    check_stages(plan, known, method=method)
     trained, start = start_from(known, stages, start, method=method, data=data)
-    return Order(
-        method, checked, rule, rule_config, plan, name, published.source if published else "", trained or (WHOLE,), tuple(known) or (WHOLE,), start
-    )
+    source = published.source if published else ""
+    return Order(method, checked, rule, rule_config, plan, name, source, trained or (WHOLE,), known or (WHOLE,), start)
 
 
 def _together(config: Any, method: str, rule: str) -> Any:

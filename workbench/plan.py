@@ -1,10 +1,10 @@
 """How to train: the plan, what it is in single stages, and the optimizer and device that it asks for."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from workbench.errors import ConfigError, unknown
 from workbench.methods import checked
@@ -41,9 +41,47 @@ class Plan(BaseModel):
     probe_every: int = Field(1, ge=0, le=100_000, description="epochs between linear probes of each modality; 0: never")
     stages: dict[str, dict[str, Any]] = Field({}, description="other values in single stages of a method that has some, e.g. {fusion: {epochs: 5}}")
 
+    @field_validator("stages")
+    @classmethod
+    def _as_fields(cls, stages: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        """Values in the form of their fields ("5e-4" is a number), so that equal plans are equal; what will not do is left to `check_stages`."""
+        return {name: {key: _as_field(cls(), key, value) for key, value in values.items()} for name, values in stages.items()}
+
     def values(self, *, exclude: frozenset[str] | set[str] = frozenset()) -> dict[str, Any]:
         """All values, without `stages` where no stage has its own."""
         return self.model_dump(exclude=set(exclude) | (set() if self.stages else {"stages"}))
+
+
+def _as_field(plan: Plan, key: str, value: Any) -> Any:
+    """The value as the plan's field has it, or as it is where the field refuses it."""
+    try:
+        setattr(plan, key, value)
+    except ValidationError:
+        return value
+    return getattr(plan, key)
+
+
+def completed(given: Mapping[str, Any], published: Mapping[str, Any], stages: Sequence[Stage]) -> dict[str, Any]:
+    """Published values with given ones instead, also in single stages: a value given for all stages, or for a group, holds in each of them.
+
+    Args:
+        given, published: values of a Plan.
+        stages: those of the method; what was published of others is left out.
+    """
+    merged = {**published, **given}
+    own: Mapping[str, Mapping[str, Any]] = given.get("stages") or {}
+    kept = {}
+    for name, values in (published.get("stages") or {}).items():
+        group = own.get(name.split(".")[0], {})
+        kept[name] = {key: value for key, value in values.items() if key not in given and key not in group}
+    kept = {name: values for name, values in kept.items() if name in _stage_names(stages)}
+    found = {name: {**kept.get(name, {}), **own.get(name, {})} for name in dict.fromkeys([*kept, *own])}
+    return {**merged, "stages": {name: values for name, values in found.items() if values}} if found else {**merged, "stages": {}}
+
+
+def _stage_names(stages: Iterable[Stage]) -> dict[str, None]:
+    """Groups and stages, e.g. `unimodal`, `unimodal.text`, in order."""
+    return dict.fromkeys(name for stage in stages for name in (stage.name.split(".")[0], stage.name))
 
 
 def stage_plan(plan: Plan, stage: Stage) -> Plan:
@@ -58,7 +96,7 @@ def stage_plan(plan: Plan, stage: Stage) -> Plan:
     return checked(Plan, {**plan.model_dump(exclude={"stages"}), **given}, owner=f"stage {stage.name} of the training plan")
 
 
-WHOLE_TRAINING = ("seed", "device", "stages", "loss")
+WHOLE_TRAINING = ("seed", "device", "stages", "loss", "precision", "is_traced", "is_deterministic")
 """What no stage can have of its own."""
 
 
@@ -68,7 +106,7 @@ def check_stages(plan: Plan, stages: Sequence[Stage], *, method: str) -> None:
     Raises:
         ConfigError: an unknown stage, a setting that no stage can have, or one that will not do.
     """
-    known = dict.fromkeys(name for stage in stages for name in (stage.name.split(".")[0], stage.name))
+    known = _stage_names(stages)
     for name, values in plan.stages.items():
         if not known:
             what = f"the plan has values for a stage {name}, and here {method} is trained all at once"
@@ -98,7 +136,7 @@ def make_optimizer(model: FusionModel, plan: Plan) -> torch.optim.Optimizer:
         if p.requires_grad and id(p) not in own:
             part = _part(name, plan) or ("text" if id(p) in pretrained else "")
             chosen.setdefault((part, p.dim() > 1), []).append(p)
-    _check_parts([name for name, _ in model.named_parameters()], plan)
+    check_parts(model, plan)
     groups = [
         {"params": parameters, "part": part, "weight_decay": plan.weight_decay if is_matrix else 0.0, "lr": _rate(plan, part)}
         for (part, is_matrix), parameters in sorted(chosen.items(), key=lambda item: (item[0][0], not item[0][1]))
@@ -114,9 +152,13 @@ def _part(name: str, plan: Plan) -> str:
     return max((part for part in plan.rates if name == part or name.startswith(f"{part}.")), key=len, default="")
 
 
-def _check_parts(names: list[str], plan: Plan) -> None:
-    """Each name in `plan.rates` is the start of some parameter's name."""
-    starts = {".".join(name.split(".")[:n]) for name in names for n in range(1, name.count(".") + 2)}
+def check_parts(model: FusionModel, plan: Plan) -> None:
+    """Each name in `plan.rates` is the start of some parameter's name.
+
+    Raises:
+        ConfigError: one is not; the near ones are named.
+    """
+    starts = {".".join(name.split(".")[:n]) for name, _ in model.named_parameters() for n in range(1, name.count(".") + 2)}
     for part in plan.rates:
         if part not in starts:
             raise unknown("part of the model", part, sorted(starts))

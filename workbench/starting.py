@@ -14,8 +14,11 @@ import torch
 from workbench.data.batch import Dataset
 from workbench.errors import ConfigError, unknown
 from workbench.model import FusionModel
+from workbench.plan import Plan
 from workbench.runs import Run
-from workbench.stages import Stage
+from workbench.stages import Stage, entered
+from workbench.tasks import make_task
+from workbench.training import predict
 
 
 @dataclass(frozen=True)
@@ -25,15 +28,17 @@ class Start:
     Args:
         run: the run.
         trained: the stages that are trained now; what none of them trains is taken from the run.
+        kept: the others.
     """
 
     run: Run
     trained: tuple[Stage, ...]
+    kept: tuple[Stage, ...]
 
     def identity(self, names: Sequence[str]) -> dict[str, Any]:
         """What the numbers depend on: the weights that it brings, and what is trained now."""
         weights = hashlib.sha256((self.run.path / "model.safetensors").read_bytes()).hexdigest()[:16]
-        return {"run": self.run.id, "weights": weights, "stages": list(names)}
+        return {"run": self.run.id, "settings": self.run.settings_key, "weights": weights, "stages": list(names)}
 
     def load_into(self, model: FusionModel, fingerprint: str) -> None:
         """Puts the run's weights into every part that is not trained now.
@@ -61,6 +66,31 @@ class Start:
                 )
             with torch.no_grad():
                 value.copy_(saved[name])
+
+    def check(self, model: FusionModel, data: Dataset, plan: Plan) -> None:
+        """The kept stages answer here as they did in the run: equal shapes do not make equal settings.
+
+        Args:
+            model: with the run's weights.
+            data: the data; `valid` is scored, each kept stage once.
+            plan: how it trains (for its loss and precision).
+
+        Raises:
+            ConfigError: a stage scores otherwise than in the run.
+        """
+        task = make_task(data.spec.task, loss=plan.loss)
+        for stage in self.kept:
+            with entered(model, stage):
+                now = float(task.loss(predict(model, data["valid"], plan).prediction, data["valid"].target))
+            then = self.run.metrics["stages"][stage.name]["valid"]["loss"]
+            if self.run.config["plan"]["loss"] == plan.loss and abs(now - then) > TOLERANCE * then:
+                what = f"the stage {stage.name} does not say here what it said in the run {self.run.id}"
+                told = f"a loss of {then:.4f} on valid, as in the run; here it is {now:.4f}"
+                raise ConfigError(what, expected=told, do=f"take the run's settings for the stages that are kept ({_said(self.kept)})")
+
+
+TOLERANCE = 1e-3
+"""How far a loss may be from the run's, as a share of it: another device, or another size of batch."""
 
 
 def start_from(
@@ -92,11 +122,14 @@ def start_from(
     if run.config["method"] != method or run.config["modalities"] != list(data.modalities):
         what = f"the run {run.id} is {run.config['method']} on {', '.join(run.config['modalities'])}"
         raise ConfigError(what, expected=f"a run of {method} on {', '.join(data.modalities)}")
-    return trained, Start(run, trained)
+    if "stages" not in run.metrics:
+        raise ConfigError(f"the run {run.id} was trained all at once: it has no stages to take", expected="a run trained stage by stage")
+    return trained, Start(run, trained, tuple(stage for stage in known if stage not in trained))
 
 
 def _chosen(known: Sequence[Stage], names: Sequence[str] | None, method: str) -> tuple[Stage, ...]:
     """The stages of these names, in the method's order: with one, every stage of a later group."""
+    names = [names] if isinstance(names, str) else names
     if not names:
         raise ConfigError("a start was given, and no stage to train", expected=f"stages: some of {_said(known)}")
     groups = list(dict.fromkeys(_group(stage) for stage in known))

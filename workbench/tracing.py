@@ -11,7 +11,8 @@ from workbench.model import FusionModel
 QUANTITIES = ("last_layer", "encoder", "update", "weight")
 """Traced per step and modality: mean |dL/dW_i| of the last linear layer (Eq. 7 of adaptive weight fusion), the same mean over all parameters
 of the modality's own network, the L2 norm of the step that the optimizer took on W_i, and the balancing rule's weight (1 without a rule).
-The update norm matters because Adam divides a constant factor on a gradient out again. A modality that a stage does not train has zeros there."""
+The update norm matters because Adam divides a constant factor on a gradient out again. A modality that a stage does not train has zeros, and the
+weight 1."""
 
 
 class StepTrace:

@@ -278,7 +278,9 @@ def predict(model: FusionModel, split: Split, plan: Plan) -> Prediction:
     model.eval()
     autocast = torch.autocast(split.target.device.type, dtype=torch.bfloat16, enabled=plan.precision == "bf16")
     predictions, representations = [], []
-    for batch in split.batches(max(plan.batch_size, 256)):
+    # Equally large ones: what is measured on a batch (a correlation) is not to depend on a small last one.
+    parts = max(1, -(-len(split) // max(plan.batch_size, 256)))
+    for batch in split.batches(-(-len(split) // parts)):
         with autocast:
             output = model(batch)
         predictions.append(output.prediction.float() if plan.precision == "bf16" else output.prediction)

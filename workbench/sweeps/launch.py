@@ -116,9 +116,10 @@ def open_sweep(path: Path, record: Record, source: Source, study: str | None) ->
 
 
 def _epochs(record: Record) -> int:
-    """Most epochs of any trial."""
+    """Most epochs of any trial, of its last stage where it has some: those are the ones that count."""
     found = record.read_ranges().get("plan.epochs")
-    return record.base["plan.epochs"] if found is None else int(max(found.values) if found.is_listed else found.high)
+    most = record.base["plan.epochs"] if found is None else int(max(found.values) if found.is_listed else found.high)
+    return max([most, *(int(values["epochs"]) for values in record.base.get("plan.stages", {}).values() if "epochs" in values)])
 
 
 def _is_shared(study: str | None) -> bool:

@@ -23,7 +23,7 @@ from workbench.errors import DataError
 
 FEATURES = ("text", "audio", "vision")
 KNOWN = {*FEATURES, "labels", "id"}
-EMOTIONS = 6
+EMOTIONS = ("happy", "sad", "anger", "surprise", "disgust", "fear")
 """Of CMU-MOSEI, behind the sentiment."""
 PARTS, LENGTH = 16, 1000
 """Of an id, and letters of a part, at most: one long text in a small file may stand in every id."""
@@ -84,9 +84,12 @@ def _target(card: DataCard, part: Part) -> np.ndarray:
         raise DataError(f"{card.name}: these files have no {card.task.kind} labels", where=card.place("task"), expected="regression or multilabel")
     classes = card.task.classes
     expected = f"numbers, samples x {len(classes)} x 2: no and yes for each of {', '.join(classes)}"
-    expected += "; or samples x 7: sentiment and their amounts" if len(classes) == EMOTIONS else ""
+    expected += "; or samples x 7: sentiment and their amounts" if len(classes) == len(EMOTIONS) else ""
     values = numbers(part["labels"], where=part.where("labels"), expected=expected)
-    if len(classes) == EMOTIONS and values.shape[1:] in ((1 + EMOTIONS,), (1, 1 + EMOTIONS)):
+    if len(classes) == len(EMOTIONS) and values.shape[1:] in ((1 + len(EMOTIONS),), (1, 1 + len(EMOTIONS))):
+        if tuple(classes) != EMOTIONS:
+            told = f"the classes in CMU's order: {', '.join(EMOTIONS)}"
+            raise DataError(f"{card.name}: seven labels stand in CMU's order, and the card has {', '.join(classes)}", where=card.place("task"), expected=told)
         return _present(part, values.reshape(len(values), -1))
     if values.ndim == 2 and values.shape[1:] == (len(classes),):
         return values.astype(np.float32)
