@@ -313,6 +313,16 @@ def test_the_value_on_the_way_is_the_mean_of_finished_seeds_and_the_best_so_far(
 # Choosing, and test
 
 
+def test_of_a_method_in_stages_the_last_one_counts_on_the_way(run):
+    small = {"hidden_size": 4, "head_size": 2, "heads": 1, "correlated_size": 2}
+    plan = {**PLAN, "stages": {"fusion": {"epochs": 3}}}
+    result = run({"post_size": [4, 8]}, method="delta_attention", config=small, plan=plan, sampler="random", trials=2, prune=True)
+    # Two seeds of three epochs each: six steps, none twice, though the plan of the other stages has two epochs.
+    assert [sorted(trial.intermediate_values) for trial in result.study.trials] == [[1, 2, 3, 4, 5, 6]] * 2
+    for trial in result.study.trials:
+        assert trial.intermediate_values[6] == pytest.approx(trial.value)
+
+
 def test_the_best_follows_the_direction_and_the_first_of_equals(run, toy_maker):
     data = toy_maker(train=64, other=40, signal=3.0)
     higher = run({"learning_rate": [1e-6, 1e-2, 1e-6 * 2]}, data=data, seeds=1, plan={**PLAN, "epochs": 6})
