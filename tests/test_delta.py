@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from workbench import delta, figures, studies
+from workbench import delta, figures, ladder, studies, taxonomy
 from workbench.data.card import card
 from workbench.errors import ConfigError
 from workbench.figures import caption_of
-from workbench.probes.correlations import correlations_by_epoch
+from workbench.probes.correlations import total_correlations
 from workbench.statistics import score
 
 SMALL = {"hidden_size": 4, "head_size": 3, "heads": 2, "correlated_size": 2, "post_size": 4, "embedding_size": 4}
@@ -25,7 +25,7 @@ def budget(tmp_path_factory):
 def dialled(budget):
     """Two values of the dial, two seeds, one epoch a stage, on steps aligned to the words."""
     options = {**SIZES, "align_to": "text"}
-    return delta.over_dial("idiosyncrasy", [0.0, 2.0], delta.readings(NAMES, config=SMALL), options=options, **budget)
+    return taxonomy.over_dial("idiosyncrasy", [0.0, 2.0], delta.readings(NAMES, config=SMALL), options=options, **budget)
 
 
 # What is trained
@@ -53,7 +53,7 @@ def test_only_the_dial_differs_between_its_values(dialled):
     words = [data[0]["test"].columns["text"].values.tolist() for _, data in dialled.values()]
     assert words[0] == words[1], "the text has no offset"
     with pytest.raises(ConfigError, match="digits has no dials to turn"):
-        delta.over_dial("idiosyncrasy", [0.0], {}, dataset="digits")
+        taxonomy.over_dial("idiosyncrasy", [0.0], {}, dataset="digits")
 
 
 def test_scores_of_one_modality_are_those_of_its_stage_and_of_the_control_that_sees_it_alone(dialled):
@@ -92,13 +92,15 @@ def test_aligned_and_unaligned_are_the_same_samples(budget):
     assert {row.variant: row.value for row in table.itertuples()} == values
 
 
-def test_what_pairs_have_in_common_is_that_of_the_last_epoch(dialled):
+def test_what_pairs_have_in_common_is_that_of_the_whole_split_above_chance(dialled):
     only = {value: (results.only(delta.DELTA), data) for value, (results, data) in dialled.items()}
     frame = delta.common_over_dial(only)
     assert set(frame["variant"]) == {"text and audio", "text and vision", "audio and vision"} and len(frame) == 2 * 2 * 3
-    own = correlations_by_epoch(only[2.0][0].runs)
+    run, data = only[2.0][0].runs[1], only[2.0][1][1]
+    told = total_correlations(run.model(), run.prepared(data)["valid"])["text x audio"]
     asked = frame[(frame["x"] == 2.0) & (frame["seed"] == 1) & (frame["variant"] == "text and audio")]["value"].item()
-    assert asked == own[(own["seed"] == 1) & (own["pair"] == "text x audio")]["value"].item()
+    assert asked == told[0] - told[1] and 0 < told[1] < 2
+    assert set(frame["metric"]) == {"total canonical correlation above chance"}
 
 
 def test_maps_ladders_and_costs_come_from_the_same_runs(dialled):
@@ -107,16 +109,16 @@ def test_maps_ladders_and_costs_come_from_the_same_runs(dialled):
     moved = delta.moved(own.runs, data)
     assert set(moved["seed"]) == {0, 1} and set(moved["modality"]) == {"text", "audio", "vision"} and (moved["moved"] >= 0).all()
     assert moved[moved["modality"] == "audio"]["inside"].isna().all(), "steps averaged over words are not the simulator's frames"
-    rungs = delta.rungs({"aligned": own}, metrics=[results.headline])
+    rungs = ladder.rungs({"aligned": own}, metrics=[results.headline])
     assert list(dict.fromkeys(rungs["rung"])) == ["text", "audio", "vision", "correlated", "fused"] and set(rungs["variant"]) == {"aligned"}
     last = rungs[(rungs["rung"] == "fused") & (rungs["seed"] == 1)]["value"].item()
     assert last == own.runs[1].metrics["test"][results.headline]
-    costs = delta.cost_table(results.only(delta.DELTA, delta.CONTROL), data, rounds=2)
-    assert set(costs["quantity"]) == {"parameters", "epochs", "training [s]", "step [s]", "memory of a step [MB]"}
+    costs = ladder.cost_table(results.only(delta.DELTA, delta.CONTROL), data, rounds=2)
+    assert set(costs["quantity"]) == {"parameters", "epochs", "training [s]", "joint step [s]", "memory of a joint step [MB]"}
     counted = costs[(costs["quantity"] == "parameters") & (costs["variant"] == delta.DELTA)]["value"]
     assert set(counted) == {float(run.metrics["parameters"]) for run in own.runs}
-    assert len(costs[costs["quantity"] == "step [s]"]) == 4 and (costs["value"] > 0).all()
-    assert list(delta.cost_words(costs).columns)[:2] == ["variant", "parameters"]
+    assert len(costs[costs["quantity"] == "joint step [s]"]) == 4 and (costs["value"] > 0).all()
+    assert list(ladder.cost_words(costs).columns)[:2] == ["variant", "parameters"]
 
 
 # Sentences
@@ -136,6 +138,32 @@ def test_the_control_says_whether_the_dial_works():
     assert "whether the dial works is not known" in delta.say_dial_works(curve({0: [0.8]}))
 
 
+def test_several_differences_of_slopes_are_judged_together():
+    steep = {"delta": (0.0, 0.01, -0.01), "plain": (-0.1, -0.1, -0.12), "other": (-0.1, -0.14, -0.11)}
+    frame = pd.concat([curve({x: [0.9 + x * slope for slope in slopes] for x in (0.0, 1.0, 2.0)}, name) for name, slopes in steep.items()])
+    asked = [("vision", ("delta", "plain")), ("vision", ("other", "plain")), ("", ("delta", "absent"))]
+    found = figures.slopes_compared({"vision": frame, "": frame}, asked)
+    assert list(found) == ["vision, delta less plain", "vision, other less plain"]
+    assert found["vision, delta less plain"].mean == pytest.approx((0.1 + 0.11 + 0.11) / 3)
+    said = figures.say_slopes_at_once(found)
+    assert said.startswith("Differences of slopes, 2 at once (Holm, 5 %): Found: vision, delta less plain +.107 (95 % ")
+    assert ". No difference found: vision, other less plain -.010 (" in said
+    # Eight of them: p = .001 is too large for the first, .05 / 60.
+    many = found | {f"other {number}": found["vision, other less plain"] for number in range(58)}
+    assert "Found" not in figures.say_slopes_at_once(many)
+
+
+def test_one_picture_of_several_gives_numbers_without_a_verdict():
+    frame = pd.concat([curve({0.0: [0.9, 0.9, 0.91], 1.0: [0.7, 0.71, 0.7]}, "plain"), curve({0.0: [0.9, 0.9, 0.91], 1.0: [0.9, 0.9, 0.9]}, "delta")])
+    judged, alone = (figures.scores_over_dial(frame, dial="idiosyncrasy", pair=delta.CLAIM, is_judged=judged) for judged in (True, False))
+    assert "the slopes differ" in caption_of(judged) and "Holm" in caption_of(judged)
+    caption = caption_of(alone)
+    assert "slope of delta less slope of plain +.197 (95 % " in caption and "one of several that are judged together" in caption
+    assert "differ" not in caption and "found" not in caption and "Holm" not in caption
+    marks = [next(trace.marker.symbol for trace in figure.data if trace.name == "difference") for figure in (judged, alone)]
+    assert marks == [("circle-open", "circle"), ("circle-open", "circle-open")]
+
+
 def test_shares_of_mult():
     rows = [
         ("delta_attention", "parameters", 50.0),
@@ -144,26 +172,26 @@ def test_shares_of_mult():
         ("delta_attention", "step [s]", 4.0),
     ]
     table = pd.DataFrame([*rows, ("mult", "step [s]", 1.0)], columns=["variant", "quantity", "value"])
-    assert delta.say_half(table, what="here") == "delta_attention beside mult, here: parameters 0.50 times, step 3.00 times."
+    assert ladder.say_half(table, what="here") == "delta_attention beside mult, here: parameters 0.50 times, step 3.00 times."
 
 
 # What is printed
 
 
 def test_table_2_comes_from_the_card():
-    rows = delta.printed_rows("opinions/emotions")
+    rows = ladder.printed_rows("opinions/emotions")
     assert set(rows["source"]) == {"other data"}
-    own = {row.method: row for row in card(delta.PRINTED).published if "overall" in row.source}
-    table = delta.printed_table(delta.OVERALL)
+    own = {row.method: row for row in card(ladder.PRINTED).published if "overall" in row.source}
+    table = ladder.printed_table(ladder.OVERALL)
     assert list(table["block"]) == ["single modalities"] * 3 + ["correlated"] * 2 + ["fused"] * 2
     assert list(table["input"]) == ["text", "vision", "audio", "aligned", "unaligned", "aligned", "unaligned"]
-    for (method, row), said in zip(delta.ROWS.items(), table.to_dict("records"), strict=True):
+    for (method, row), said in zip(ladder.ROWS.items(), table.to_dict("records"), strict=True):
         assert said[studies.titles(["accuracy_top"])[0]] == score(own[method].scores["accuracy_top"]), row
-    assert "split" in table["not as here"].iloc[0] and delta.is_printed("mosei_emotions_csd/aligned") and not delta.is_printed("opinions/emotions")
+    assert "split" in table["not as here"].iloc[0] and ladder.is_printed("mosei_emotions_csd/aligned") and not ladder.is_printed("opinions/emotions")
 
 
 def test_rows_stand_below_the_measured_ones_of_their_alignment():
-    rows = delta.printed_rows(delta.PRINTED)
+    rows = ladder.printed_rows(ladder.PRINTED)
     frame = pd.DataFrame(
         [(name, "fused", "fused", 0, "accuracy_happy", value) for name, value in (("aligned", 0.6), ("unaligned", 0.5))],
         columns=["variant", "block", "rung", "seed", "metric", "value"],
@@ -175,10 +203,10 @@ def test_rows_stand_below_the_measured_ones_of_their_alignment():
 
 def test_metrics_of_a_table_are_those_that_the_task_has():
     emotions = studies.draws("opinions/emotions", 1, **SIZES)
-    known = delta.table_metrics(emotions)
+    known = ladder.table_metrics(emotions)
     assert known[:3] == ["accuracy_top", "f1_weighted", "mae"] and "f1_fear" in known
-    assert "corr" in delta.table_metrics(studies.draws("opinions/balanced", 1, **SIZES))
-    both = delta.draws_of("opinions/emotions", 1, **SIZES)
+    assert "corr" in ladder.table_metrics(studies.draws("opinions/balanced", 1, **SIZES))
+    both = ladder.draws_of("opinions/emotions", 1, **SIZES)
     assert both["aligned"][0].notes["view"]["align_to"] == "text" and np.array_equal(
         both["aligned"][0]["test"].target, both["unaligned"][0]["test"].target
     )

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from workbench import evidence, figures, methods, studies
+from workbench import evidence, figures, methods, studies, taxonomy
 from workbench.data.batch import Dataset, TaskSpec
 from workbench.errors import ConfigError
 from workbench.figures import caption_of
@@ -28,7 +28,7 @@ def test_a_dial_is_turned_for_every_seed_and_the_rest_stays(trained):
         assert [run.seed for run in results.runs] == [0, 1] and list(data) == [0, 1]
         assert {one.notes["dials"]["lag"] for one in data.values()} == {value}
         assert {len(one["train"]) for one in data.values()} == {24}
-    assert evidence.turned("informativeness.vision", 0.4) == {"informativeness": {"vision": 0.4}}
+    assert taxonomy.turned("informativeness.vision", 0.4) == {"informativeness": {"vision": 0.4}}
     with pytest.raises(ConfigError, match="digits has no dials to turn"):
         evidence.over_values("lag", [0.2], dataset="digits")
 

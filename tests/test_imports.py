@@ -22,7 +22,7 @@ LAYERS = (
     ("probes",),
     ("experiments",),
     ("studies", "sweeps"),
-    ("taxonomy", "evidence", "depth", "cases", "delta"),
+    ("taxonomy", "evidence", "depth", "cases", "delta", "ladder"),
     ("report", "bench", "listing"),
     ("cli",),
 )

@@ -12,17 +12,15 @@ import torch
 import xarray as xr
 
 from workbench import methods
-from workbench.data import is_simulated
 from workbench.data.batch import Dataset
-from workbench.errors import ConfigError
 from workbench.experiments import Results
 from workbench.probes.by_class import by_class, by_class_over_seeds, classes_of, record_split
 from workbench.probes.planted import attended_times, modality_use
 from workbench.runs import Run
 from workbench.statistics import holm, mean_with_interval, paired_difference, say_difference, score
-from workbench.studies import any_draw, draws, published
+from workbench.studies import any_draw, published
 from workbench.tasks import LOWER_IS_BETTER
-from workbench.taxonomy import Data, trained
+from workbench.taxonomy import Data, over_dial, trained
 
 METHOD = "mldfa"
 
@@ -111,12 +109,6 @@ def class_table(runs: Sequence[Run], data: Data, tap: str, *, over: Sequence[str
     return by_class_over_seeds(found)
 
 
-def turned(dial: str, value: float) -> dict[str, Any]:
-    """`("informativeness.vision", .4)` as the keyword `informativeness={"vision": .4}`; `lag` stays as it is."""
-    name, _, modality = dial.partition(".")
-    return {name: {modality: value}} if modality else {name: value}
-
-
 def over_values(
     dial: str, values: Sequence[float], *, seeds: int | Sequence[int] = 3, dataset: str = "opinions/balanced",
     config: Mapping[str, Any] | None = None, dials: Mapping[str, Any] | None = None, **settings: Any,
@@ -135,13 +127,9 @@ def over_values(
     Raises:
         ConfigError: the data set is not simulated.
     """
-    if not is_simulated(dataset):
-        raise ConfigError(f"{dataset} has no dials to turn", expected="opinions, simulated data of which everything is known")
-    found = {}
-    for value in values:
-        data = draws(dataset, seeds, **{**(dials or {}), **turned(dial, value)})
-        found[value] = trained(data, {METHOD: {"method": METHOD, "config": dict(config or {})}}, seeds=seeds, **settings), data
-    return found
+    return over_dial(
+        dial, values, {METHOD: {"method": METHOD, "config": dict(config or {})}}, seeds=seeds, dataset=dataset, options=dials, **settings
+    )
 
 
 def followed_lags(trainings: Mapping[float, tuple[Results, Data]]) -> pd.DataFrame:

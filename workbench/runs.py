@@ -86,6 +86,8 @@ class Run:
         plan = {key: value for key, value in self.config["plan"].items() if key not in ("seed", "device")}
         data = self._data_settings()
         groups = {"config": self.config.get("config", {}), "balance": self.config.get("balance_config", {}), "plan": plan, "data": data}
+        if "start" in self.config:
+            groups["start"] = {key: self.config["start"][key] for key in ("settings", "stages")}
         flat = {f"{group}.{key}": value for group, values in groups.items() for key, value in values.items()}
         return {**flat, "method": self.config["method"], "rule": self.config["balance"], "modalities": self.config.get("modalities")}
 
@@ -315,7 +317,8 @@ def frames(runs: Iterable[Run]) -> dict[str, pd.DataFrame]:
         `history` (variant, seed, epoch, split, metric, value, is_best), `steps` (variant, seed, epoch, modality, quantity, value: mean over the
         epoch's steps), `probes` (variant, seed, epoch, modality, metric, value), `predictions` (variant, seed, split, sample, prediction, target);
         and for each tap that was watched, by its name (variant, seed, sample, modality, value: valid, best epoch) and `<name> by epoch` (variant,
-        seed, epoch, modality, value).
+        seed, epoch, modality, value). Of runs in stages the first three have two columns more (see `numbered_stages`), and the epoch that each stage
+        kept `is_best`.
     """
     tables: dict[str, list[pd.DataFrame]] = {}
     for run in runs:
@@ -325,18 +328,27 @@ def frames(runs: Iterable[Run]) -> dict[str, pd.DataFrame]:
     return {name: pd.concat(parts, ignore_index=True) for name, parts in tables.items()}
 
 
+def numbered_stages(history: xr.Dataset) -> pd.DataFrame:
+    """By epoch of a training in stages: `stage` (its name) and `stage_epoch` (counted from 1 in the stage)."""
+    stage = history["stage"].to_series().astype(object).rename("stage")
+    return pd.DataFrame({"stage": stage, "stage_epoch": stage.groupby(stage, sort=False).cumcount() + 1})
+
+
 def _run_frames(run: Run) -> dict[str, pd.DataFrame]:
     """The tables of one run (see `frames`)."""
     trace = run.trace
     history = trace["history"].to_dataset()
     result = {"history": history["score"].to_dataframe("value").reset_index().dropna()}
-    result["history"]["is_best"] = result["history"]["epoch"] == run.metrics["best_epoch"]
+    of_stages = (facts["best_epoch"] for facts in run.metrics.get("stages", {}).values())
+    result["history"]["is_best"] = result["history"]["epoch"].isin([run.metrics["best_epoch"], *of_stages])
     if "steps" in trace:
         steps = trace["steps"].to_dataset()
         mean = steps["trace"].groupby("epoch").mean("step")
         result["steps"] = mean.to_dataframe("value").reset_index()
     if "probes" in trace:
         result["probes"] = trace["probes"].to_dataset()["score"].to_dataframe("value").reset_index().assign(metric=run.config["headline"])
+    if "stage" in history:
+        result = {name: frame.join(numbered_stages(history), on="epoch") for name, frame in result.items()}
     if "taps" in trace:
         for tap, values in trace["taps"].to_dataset().data_vars.items():
             result[tap] = values.to_dataframe("value").reset_index().rename(columns={"batch": "sample"})

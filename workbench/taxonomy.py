@@ -11,11 +11,13 @@ from typing import Any
 import pandas as pd
 
 from workbench import methods
+from workbench.data import is_simulated
 from workbench.data.batch import Dataset
+from workbench.errors import ConfigError
 from workbench.experiments import Results, compare
 from workbench.probes.cost import costs
 from workbench.statistics import paired_difference, score
-from workbench.studies import any_draw
+from workbench.studies import any_draw, draws
 from workbench.tasks import LOWER_IS_BETTER
 
 STRATEGIES = tuple(f"{family}.{strategy}" for family, strategies in methods.FAMILIES.items() for strategy in strategies)
@@ -71,6 +73,39 @@ def trained(
     """
     settings = {name: {"balance": "none", "preset": "none", **values} for name, values in variants.items()}
     return compare(data, settings, seeds=seeds, plan={**BUDGET, **(plan or {})}, runs=runs)
+
+
+def turned(dial: str, value: float) -> dict[str, Any]:
+    """`("informativeness.vision", .4)` as the keyword `informativeness={"vision": .4}`; `lag` stays as it is."""
+    name, _, modality = dial.partition(".")
+    return {name: {modality: value}} if modality else {name: value}
+
+
+def over_dial(
+    dial: str, values: Sequence[float], variants: Mapping[str, Mapping[str, Any]], *, seeds: int | Sequence[int] = 3,
+    dataset: str = "opinions/balanced", options: Mapping[str, Any] | None = None, **settings: Any,
+) -> dict[float, tuple[Results, Data]]:  # fmt: skip
+    """Variants trained on `opinions` with one dial at several values; the same seed is the same draw but for the dial.
+
+    Args:
+        dial: its name; of a dial by modality `informativeness.vision`.
+        values: of the dial.
+        variants: name to method and settings (each a method, with settings where they are not its own).
+        seeds: how many, or which.
+        dataset: a preset of `opinions`.
+        options: other dials, and views (`align_to`).
+        settings: plan, runs (see `trained`).
+
+    Raises:
+        ConfigError: the data set is not simulated.
+    """
+    if not is_simulated(dataset):
+        raise ConfigError(f"{dataset} has no dials to turn", expected="opinions, simulated data of which everything is known")
+    found = {}
+    for value in values:
+        data = draws(dataset, seeds, **{**(options or {}), **turned(dial, value)})
+        found[value] = trained(data, variants, seeds=seeds, **settings), data
+    return found
 
 
 def alone(data: Data) -> dict[str, dict[str, Any]]:

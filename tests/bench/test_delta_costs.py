@@ -8,9 +8,12 @@ import pytest
 import torch
 from torch import nn
 
+from workbench.bench import delta_attention
 from workbench.bench.delta_attention import (
     DELTA,
+    LENGTHS,
     MEMORY,
+    MOST_BYTES,
     NAIVE,
     PLAIN,
     SECONDS,
@@ -124,6 +127,19 @@ def test_a_form_that_stops_early_is_compared_where_it_still_is():
     costs = curve(naive=(2e-6, 2), delta=(1e-6, 2))
     costs.loc[(costs["variant"] == "naive") & (costs["x"] > 128), "value"] = np.nan
     assert "delta against naive at 128 steps, seconds: 0.50 times" in say_costs(costs, "delta", ["naive"])
+
+
+def test_what_is_allowed_has_the_naive_form_at_the_longest_sequence_and_no_more_than_is_free(monkeypatch, tmp_path):
+    assert NaiveDelta.needs(32)(max(LENGTHS)) < MOST_BYTES, "2,000 steps are the length that is asked about"
+    free = tmp_path / "meminfo"
+    monkeypatch.setattr(delta_attention, "FREE", free)
+    assert delta_attention.allowed_bytes() == MOST_BYTES, "a system that does not tell"
+    free.write_text("MemTotal:  64000000 kB\nMemAvailable:   1000000 kB\n")
+    assert delta_attention.allowed_bytes() == 1000000 * 1024 / 2
+    costs = attention_costs({"large": Form(torch.exp, needs=lambda steps: 6e8)}, lengths=(4,), rounds=1)
+    assert costs["value"].isna().all() and "0.5 GB are allowed" in costs["note"].iloc[0]
+    free.write_text("MemAvailable:  64000000 kB\n")
+    assert delta_attention.allowed_bytes() == MOST_BYTES
 
 
 def test_costs_are_a_picture():

@@ -26,6 +26,8 @@ class Traced:
         values = [[0.5, 0.25], [0.75 + seed, 0.5], [0.8, math.nan]]
         means = xr.Dataset({tap: (("epoch", "pair"), values)}, {"epoch": [3, 4, 5], "pair": PAIRS})
         self.trace = xr.DataTree.from_dict({"history": history, "pair_means": means})
+        self.config = {"counts": {"valid": 500}, "plan": {"batch_size": 64}}
+        self.metrics = {"best_epoch": 5, **({"stages": {"correlation": {"best_epoch": 3}}} if stages else {})}
 
 
 def test_epochs_count_within_their_stage():
@@ -43,6 +45,8 @@ def test_one_stage_or_all_of_them():
         "epoch": [1, 1, 2, 2],
         "pair": PAIRS * 2,
         "value": [0.5, 0.25, 0.75, 0.5],
+        "is_kept": [True, True, False, False],
+        "samples": [250] * 4,
     }
     every = correlations_by_epoch([Traced()], stages=None)
     assert list(every[every["stage"] == "fusion"]["pair"]) == ["text x audio"], "what was not computed has no row"
@@ -68,6 +72,22 @@ def test_a_line_a_pair_with_its_name_at_its_end():
         "(95 % -5.603 to +7.103, n = 2)); text and vision .25 to .50 (+.250 (95 % +.250 to +.250, n = 2, p < .001))."
     )
     assert "Grey: 4, the most there could be." in caption_of(figure)
+    stars = next(trace for trace in figure.data if trace.name == "kept")
+    assert list(stars.x) == [1, 1, 1, 1] and list(stars.y) == [0.5, 0.25, 0.5, 0.25]
+    assert "Stars: the epoch each seed kept" in caption_of(figure) and "the mean over batches of 250 samples" in caption_of(figure)
+
+
+def test_the_whole_split_and_chance_stand_beside_the_stars():
+    rows = [("delta_attention", seed, pair, 0.6, 0.5 - seed / 10, 0.4, 0.4) for seed in (0, 1) for pair in PAIRS]
+    whole = pd.DataFrame(rows, columns=["variant", "seed", "pair", "value", "floor", "untrained", "untrained_floor"])
+    figure = correlations_over_epochs(correlations_by_epoch([Traced(), Traced(seed=1)]), whole=whole)
+    found = {trace.name: trace for trace in figure.data}
+    assert list(found["whole split"].y) == [0.6] * 4 and list(found["by chance"].y) == [0.5, 0.5, 0.4, 0.4] and list(found["by chance"].x) == [1] * 4
+    # Above chance by .1 and .2: mean .15, standard error .05, t(1) = 12.706.
+    expected = (
+        "text and audio .60, by chance .45: no difference found: +.150 (95 % -.485 to +.785, n = 2); untrained .40, against chance no difference"
+    )
+    assert expected in caption_of(figure)
 
 
 def test_stages_stand_side_by_side_and_one_epoch_is_said():

@@ -1,5 +1,7 @@
 """Scores of the stages of runs: rungs, steps between them, bounds, and the form of the paper's Table 2."""
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 import torch
@@ -120,3 +122,20 @@ def test_the_constant_answer_of_classes_and_labels(toy_maker):
     labels = toy_maker(labels=3, train=200)
     usual = labels["train"].target.mean(0) > 0.5
     assert constant_score(labels, "accuracy") == pytest.approx(float((labels["test"].target.bool() == usual).float().mean()))
+
+
+def test_the_constant_answer_of_rare_and_frequent_labels(toy_maker):
+    data = toy_maker(labels=3, train=400)
+    train, target = (data[name].target for name in ("train", "test"))
+    rates = train.mean(0)
+    # The error of a probability: sure answers are the best constants, not a score near zero.
+    assert constant_score(data, "mae") == pytest.approx(float((target - (rates > 0.5).float()).abs().mean()), abs=1e-6)
+    # The strongest label of a constant is the most frequent one.
+    has_label = target.any(1)
+    assert constant_score(data, "accuracy_top") == pytest.approx(float(target[has_label, rates.argmax()].mean()))
+    # With labels in .8, .4 and .1 of the samples, naming the first two has an F1 of 2 x 1.2 / (2 + 1.3), the first alone 2 x .8 / (1 + 1.3).
+    row = torch.arange(10)
+    known = torch.stack([row < 8, row < 4, row < 1], dim=1).float()
+    whole = replace(data, splits={name: replace(split, target=known.repeat(len(split) // 10, 1)) for name, split in data.splits.items()})
+    assert constant_score(whole, "f1_micro") == pytest.approx(2.4 / 3.3)
+    assert constant_score(whole, "map") == pytest.approx(1.3 / 3)

@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,8 +31,11 @@ MEMORY, SECONDS = "kept for the backward pass [MB]", "seconds"
 DELTA, PLAIN, NAIVE = "delta", "plain", "naive"
 """Names of `attention_forms`."""
 
-MOST_BYTES = 1.5e9
-"""A form that needs more at once is not tried."""
+MOST_BYTES = 2.2e9
+"""A form that needs more at once is not tried (see `allowed_bytes`). It lets the naive form have 2,000 steps."""
+
+FREE = Path("/proc/meminfo")
+"""Where a Linux machine says what is free."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +107,7 @@ def attention_forms(size: int, longest: int) -> dict[str, Form]:
 
 def attention_costs(
     forms: Mapping[str, Form | Callable[[Tensor], Tensor]], *, lengths: Iterable[int] = LENGTHS, size: int = 32, batch_size: int = 1,
-    rounds: int = 5, most_bytes: float = MOST_BYTES,
+    rounds: int = 5, most_bytes: float | None = None,
 ) -> pd.DataFrame:  # fmt: skip
     """Memory and seconds of a forward and backward pass of each form, for sequences of several lengths.
 
@@ -113,13 +117,14 @@ def attention_costs(
         size: features of a step.
         batch_size: sequences in a pass.
         rounds: how often every form runs at each length, in turn; one more round warms up.
-        most_bytes: a form whose `needs` says more is left out at that length.
+        most_bytes: a form whose `needs` says more is left out at that length; None: see `allowed_bytes`.
 
     Returns:
         As `figures.cost_curves` takes it: variant, axis (`length`), x, quantity (`MEMORY`, `SECONDS`), round (from 0; memory has one), value (nan
         where it was left out), note (why).
     """
     settled = {name: form if isinstance(form, Form) else Form(form) for name, form in forms.items()}
+    most_bytes = allowed_bytes() if most_bytes is None else most_bytes
     rows: list[dict[str, object]] = []
     for steps in lengths:
         x = torch.randn(batch_size, steps, size, generator=torch.Generator().manual_seed(steps))
@@ -136,6 +141,18 @@ def attention_costs(
                 if number:
                     rows.append(_row(name, steps, SECONDS, number - 1, taken, ""))
     return pd.DataFrame(rows)
+
+
+def allowed_bytes() -> float:
+    """`MOST_BYTES`, or half of the memory that is free now where that is less (and where the system tells).
+
+    Half: `Form.needs` counts what grows out of hand, and the sums that are made of it take more for a moment.
+    """
+    try:
+        free = next(1024 * float(line.split()[1]) for line in FREE.read_text().splitlines() if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration):
+        return MOST_BYTES
+    return min(MOST_BYTES, free / 2)
 
 
 def _row(name: str, steps: int, quantity: str, number: int, value: float, note: str) -> dict[str, object]:

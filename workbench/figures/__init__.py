@@ -55,6 +55,8 @@ HOMES = {
     "ladder_table": "ladder",
     "scores_over_dial": "dial_lines",
     "say_slopes": "dial_lines",
+    "say_slopes_at_once": "dial_lines",
+    "slopes_compared": "dial_lines",
     "draw_view": "views",
     "sweep_lines": "setting_lines",
     "sweep_pairs": "setting_pairs",

@@ -5,6 +5,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from workbench.figures import canvas, captions
+from workbench.figures.by_stage import a_panel_a_stage, has_stages, last_stage
 from workbench.figures.frames import checked, names, only_metric
 from workbench.figures.lines import over_seeds
 from workbench.figures.palette import INK, QUIET
@@ -16,8 +17,11 @@ LOOKS = {"train": (QUIET, "dot", 2), "valid": (INK, "solid", 3), "test": (INK, "
 def learning_curves(frame: pd.DataFrame, *, metric: str | None = None) -> go.Figure:
     """A loss or score by epoch for each split, one panel per variant; stars mark the epoch kept by each seed (column `is_best`).
 
+    Of one variant that was trained in stages every stage has a panel, of several variants the last stage is drawn; epochs are counted in the stage.
+
     Args:
-        frame: columns variant, seed, epoch, split, value; optional metric and is_best (true in the epoch kept, rows of split valid).
+        frame: columns variant, seed, epoch, split, value; optional metric, is_best (true in the epoch kept, rows of split valid), stage and
+            stage_epoch.
         metric: which metric to draw where the table holds several.
 
     Raises:
@@ -25,8 +29,9 @@ def learning_curves(frame: pd.DataFrame, *, metric: str | None = None) -> go.Fig
     """
     frame = checked(frame, "learning_curves", "variant", "seed", "epoch", "split", "value")
     frame, chosen = only_metric(frame, metric, "learning_curves")
+    frame, of_stages = (a_panel_a_stage if frame["variant"].nunique() == 1 else last_stage)(frame)
     variants = names(frame, "variant")
-    figure = canvas.panels(variants, x_title="epoch", y_title=chosen)
+    figure = canvas.panels(variants, x_title="epoch of the stage" if has_stages(frame) else "epoch", y_title=chosen)
     y_range = canvas.value_range(frame["value"].to_numpy())
     columns = canvas.columns_for(len(variants))
     figure.update_xaxes(range=canvas.room_for_labels(frame["epoch"].min(), frame["epoch"].max(), names(frame, "split"), columns))
@@ -35,7 +40,7 @@ def learning_curves(frame: pd.DataFrame, *, metric: str | None = None) -> go.Fig
         _draw_panel(figure, frame[frame["variant"] == variant], y_range, canvas.cell(place, variants))
     findings = [_finding(frame[frame["variant"] == variant], variant, chosen) for variant in variants]
     stars = "Stars: the epoch each seed kept." if len(kept(frame)) else ""
-    return captions.attach(figure, *findings, captions.seeds_drawn(frame), stars)
+    return captions.attach(figure, *findings, captions.seeds_drawn(frame), stars, of_stages)
 
 
 def kept(rows: pd.DataFrame) -> pd.DataFrame:

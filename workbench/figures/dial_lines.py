@@ -19,7 +19,13 @@ NEAR = 0.012
 
 
 def scores_over_dial(
-    frame: pd.DataFrame, *, dial: str, pair: tuple[str, str] | None = None, metric: str | None = None, ceiling: float | None = None
+    frame: pd.DataFrame,
+    *,
+    dial: str,
+    pair: tuple[str, str] | None = None,
+    metric: str | None = None,
+    ceiling: float | None = None,
+    is_judged: bool = True,
 ) -> go.Figure:
     """Left: each variant's score over a dial (means over seeds, 95 % intervals). Right: one variant less another, paired by seed.
 
@@ -29,6 +35,7 @@ def scores_over_dial(
         pair: (after, before) of the right panel; None: there is none.
         metric: which metric to draw where the table holds several; else what the score is.
         ceiling: highest reachable score, where it does not depend on the dial.
+        is_judged: whether the caption says what is found of the pair; not where it is one of several that are looked at: they are judged together.
 
     Raises:
         DataError: a column is missing, no row has a value, the metric is not in the table, or the pair is not among the variants.
@@ -45,11 +52,11 @@ def scores_over_dial(
     is_cut = _draw_scores(figure, frame, variants, ceiling, columns=2 if pair else 1)
     changes = changes_over_dial(frame, *pair) if pair else {}
     if pair:
-        is_cut |= _draw_changes(figure, changes, metric)
-    told = [say_slopes(frame, dial, metric, pair=pair)]
-    told += [say_changes(changes, pair, dial)] if pair else []
+        is_cut |= _draw_changes(figure, changes, metric, is_judged=is_judged)
+    told = [say_slopes(frame, dial, metric, pair=pair, is_judged=is_judged)]
+    told += [say_changes(changes, pair, dial)] if pair and is_judged else []
     read = f"Marks and bars: means over {captions.count(frame['seed'].nunique(), 'seed')} and their 95 % intervals"
-    found = "; filled at the right: found for all values of the dial at once (Holm, 5 %)." if pair else "."
+    found = "; filled at the right: found for all values of the dial at once (Holm, 5 %)." if pair and is_judged else "."
     return captions.attach(figure, *told, read + found, "" if ceiling is None else f"Dashed grey: ceiling ({score(ceiling)}).", CUT if is_cut else "")
 
 
@@ -97,9 +104,9 @@ def _draw_scores(figure: go.Figure, frame: pd.DataFrame, variants: Sequence[str]
     return is_cut
 
 
-def _draw_changes(figure: go.Figure, changes: Mapping[float, Difference], metric: str) -> bool:
+def _draw_changes(figure: go.Figure, changes: Mapping[float, Difference], metric: str, *, is_judged: bool) -> bool:
     """The right panel: differences with their intervals around zero, on an axis of their own; True where a bar is cut."""
-    cell, held = {"row": 1, "col": 2}, holm({str(place): change for place, change in changes.items()})
+    cell, held = {"row": 1, "col": 2}, holm({str(place): change for place, change in changes.items()}) if is_judged else []
     if not changes:
         return False
     x = list(changes)
@@ -143,11 +150,44 @@ def changes_over_dial(frame: pd.DataFrame, after: str, before: str) -> dict[floa
 def slopes_by_seed(frame: pd.DataFrame, variant: str) -> pd.Series:
     """By seed: what one step of the dial changes in a variant's score (least squares); seeds that lack a value of the dial are left out."""
     table = frame[frame["variant"] == variant].pivot_table(index="seed", columns="x", values="value", aggfunc="mean").dropna()
+    if not len(table) or table.shape[1] < 2:
+        return pd.Series(dtype=float)
     apart = table.columns.to_numpy(float) - table.columns.to_numpy(float).mean()
-    return pd.Series(table.to_numpy() @ apart / (apart @ apart), index=table.index) if len(table) and apart @ apart > 0 else pd.Series(dtype=float)
+    return pd.Series(table.to_numpy() @ apart / (apart @ apart), index=table.index)
 
 
-def say_slopes(frame: pd.DataFrame, dial: str, metric: str, *, pair: tuple[str, str] | None = None) -> str:
+def slope_difference(frame: pd.DataFrame, after: str, before: str) -> Difference | None:
+    """What one step of the dial changes in one variant's score less what it changes in another's, paired by seed; None where they share no seed."""
+    both = pd.concat([slopes_by_seed(frame, name) for name in (after, before)], axis=1, join="inner").to_numpy()
+    return paired_difference(both[:, 0], both[:, 1]) if len(both) else None
+
+
+def slopes_compared(tables: Mapping[str, pd.DataFrame], asked: Sequence[tuple[str, tuple[str, str]]]) -> dict[str, Difference]:
+    """Differences of slopes in several tables of one dial, as `say_slopes_at_once` takes them.
+
+    Args:
+        tables: name (empty: all together) to a table (see `scores_over_dial`).
+        asked: (name, (after, before)); a pair that shares no seed is left out.
+    """
+    found = {f"{name or 'all together'}, {after} less {before}": slope_difference(tables[name], after, before) for name, (after, before) in asked}
+    return {name: change for name, change in found.items() if change is not None}
+
+
+def say_slopes_at_once(differences: Mapping[str, Difference]) -> str:
+    """One sentence on several differences of slopes, corrected for looking at all of them (Holm, 5 %).
+
+    Args:
+        differences: what is compared (e.g. `audio, delta less plain`) to the difference of the slopes (see `slopes_compared`).
+    """
+    held = holm(differences)
+    said = {True: [], False: []}
+    for name, change in differences.items():
+        said[name in held].append(f"{name} {_span(change)}" if change.n > 1 else f"{name} {score(change.mean, sign=True)} (one seed)")
+    parts = [f"{word}: {'; '.join(told)}" for word, told in (("found", said[True]), ("no difference found", said[False])) if told]
+    return f"Differences of slopes, {len(differences)} at once (Holm, 5 %): {'. '.join(captions.first_upper(part) for part in parts)}."
+
+
+def say_slopes(frame: pd.DataFrame, dial: str, metric: str, *, pair: tuple[str, str] | None = None, is_judged: bool = True) -> str:
     """One sentence: what one step of the dial changes in each variant's score, and by how much the two slopes of a pair differ, over seeds.
 
     The difference of the two slopes is the claim in one number: that the dial hurts one variant and not the other.
@@ -161,10 +201,11 @@ def say_slopes(frame: pd.DataFrame, dial: str, metric: str, *, pair: tuple[str, 
     sentence = f"{captions.first_upper(metric)} for one step of {dial} (n = {seeds}): {said}"
     if pair is None or not all(name in found for name in pair):
         return f"{sentence}."
-    both = pd.concat([found[name] for name in pair], axis=1, join="inner").to_numpy()
-    change = paired_difference(both[:, 0], both[:, 1]) if len(both) else None
+    change = slope_difference(frame, *pair)
     if change is None or change.n < 2:
         return f"{sentence}."
+    if not is_judged:
+        return f"{sentence}; slope of {pair[0]} less slope of {pair[1]} {_span(change)}, one of several that are judged together."
     verdict = "the slopes differ" if change.is_found else "no difference of the slopes found"
     return f"{sentence}; {verdict}: {pair[0]} less {pair[1]} {_span(change)}, {p_value(change.p)}."
 

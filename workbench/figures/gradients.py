@@ -5,6 +5,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from workbench.figures import captions
+from workbench.figures.by_stage import has_stages, own_stages
 from workbench.figures.frames import checked, names
 from workbench.figures.lines import lines_by_modality
 
@@ -15,19 +16,21 @@ def gradient_magnitude(frame: pd.DataFrame, *, quantity: str = "gradient magnitu
     Source: adaptive weight fusion, Figures 1, 4 and 6.
 
     Args:
-        frame: columns variant, seed, epoch, modality, value.
+        frame: columns variant, seed, epoch, modality, value; optional stage and stage_epoch: a modality that is learned in a stage of its own is
+            drawn there, by the epochs of that stage.
         quantity: what the values are, for the axis and the caption ("update norm").
         log: draw a logarithmic axis; values that are not above zero cannot be drawn on it and are counted in the caption.
 
     Raises:
         DataError: a column is missing, or no value is left to draw.
     """
-    frame = checked(frame, "gradient_magnitude", "variant", "seed", "epoch", "modality", "value")
+    frame, of_stages = own_stages(checked(frame, "gradient_magnitude", "variant", "seed", "epoch", "modality", "value"))
     whole = len(frame)
     frame = checked(frame[frame["value"] > 0], "gradient_magnitude") if log else frame
-    figure = lines_by_modality(frame, y_title=f"{quantity}{' (log scale)' if log else ''}", log=log)
+    x_title = "epoch of the stage" if has_stages(frame) else "epoch"
+    figure = lines_by_modality(frame, y_title=f"{quantity}{' (log scale)' if log else ''}", log=log, x_title=x_title)
     left_out = f"{captions.count(whole - len(frame), 'value')} not above zero cannot be drawn on the log scale." if whole > len(frame) else ""
-    return captions.attach(figure, *_finding(frame, quantity), _drawn(frame), left_out)
+    return captions.attach(figure, *_finding(frame, quantity), _drawn(frame), of_stages, left_out)
 
 
 def _finding(frame: pd.DataFrame, quantity: str) -> list[str]:

@@ -5,6 +5,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from workbench.figures import canvas, captions
+from workbench.figures.by_stage import a_panel_a_stage, has_stages
 from workbench.figures.frames import by_seed, checked, names
 from workbench.figures.lines import log_ticks, over_seeds
 from workbench.figures.palette import INK, Style, styles
@@ -19,7 +20,7 @@ def auxiliary_losses(frame: pd.DataFrame, *, log: bool = False) -> go.Figure:
     """Each further term of the loss (as it is added: weighted) by epoch, the variants side by side.
 
     Args:
-        frame: columns variant, seed, epoch, term, value.
+        frame: columns variant, seed, epoch, term, value; optional stage and stage_epoch: each stage that has terms has a panel, by its own epochs.
         log: a logarithmic axis; values that are not above zero are left out and counted.
 
     Raises:
@@ -28,9 +29,11 @@ def auxiliary_losses(frame: pd.DataFrame, *, log: bool = False) -> go.Figure:
     frame = checked(frame, "auxiliary_losses", "variant", "seed", "epoch", "term", "value")
     whole = len(frame)
     frame = checked(frame[frame["value"] > 0], "auxiliary_losses") if log else frame
+    frame, of_stages = a_panel_a_stage(frame)
     variants, terms = names(frame, "variant"), names(frame, "term")
     reach = canvas.value_range(frame["value"].to_numpy(), log=log)
-    figure = canvas.panels(variants, x_title="epoch", y_title=f"term of the loss{' (log scale)' if log else ''}")
+    x_title = "epoch of the stage" if has_stages(frame) else "epoch"
+    figure = canvas.panels(variants, x_title=x_title, y_title=f"term of the loss{' (log scale)' if log else ''}")
     figure.update_yaxes(range=reach, type="log" if log else "linear", dtick=log_ticks(reach) if log else None)
     figure.update_xaxes(range=canvas.room_for_labels(frame["epoch"].min(), frame["epoch"].max(), terms, canvas.columns_for(len(variants))))
     for place, variant in enumerate(variants):
@@ -44,7 +47,9 @@ def auxiliary_losses(frame: pd.DataFrame, *, log: bool = False) -> go.Figure:
         canvas.end_labels(figure, labels, x=float(rows["epoch"].max()), y_range=reach, **cell)
     left_out = f"{captions.count(whole - len(frame), 'value')} not above zero cannot be drawn on the log scale." if whole > len(frame) else ""
     findings = [_moved(frame[frame["variant"] == variant], terms, variant if len(variants) > 1 else "") for variant in variants]
-    return captions.attach(figure, *findings, captions.seeds_drawn(frame), left_out)
+    where = ", ".join(names(frame.dropna(subset="stage"), "stage")) if of_stages else ""
+    of_stages = f"Stages that have terms: {where}. {of_stages}" if of_stages else ""
+    return captions.attach(figure, *findings, captions.seeds_drawn(frame), left_out, of_stages)
 
 
 def _draw_term(figure: go.Figure, summary: pd.DataFrame, term: str, dash: str, has_band: bool, cell: dict[str, int]) -> None:

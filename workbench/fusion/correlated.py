@@ -20,7 +20,7 @@ from workbench.attention import attend, heads_of
 from workbench.errors import ConfigError
 from workbench.fusion.constraint import canonical_correlations
 from workbench.fusion.context import Context, FusedWithParts
-from workbench.sequences import common_steps, masked_mean, resampled
+from workbench.sequences import Steps, common_steps, masked_mean, resampled
 from workbench.taps import Tap
 
 Skip = Literal["added", "beside", "none"]
@@ -186,11 +186,17 @@ class CorrelatedFusion(nn.Module):
 
     def _correlations(self, first: str, second: str, values: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Float[Tensor, " component"]:
         """The canonical correlations of two modalities over the steps that both have, on those of the first."""
-        onto = common_steps({first: masks[first]}, first, has_gaps=False)
-        is_real = masks[second][:, :, None].to(values[second].dtype)
-        brought = resampled(torch.cat([values[second], is_real], dim=2), masks[second], onto)
-        both = masks[first] & (brought[:, :, -1] > 0)
-        return canonical_correlations(values[first][both], brought[:, :, :-1][both], ridge=self.ridge)
+        steps = met_steps(Steps(values[first], masks[first]), Steps(values[second], masks[second]))
+        return canonical_correlations(*steps, ridge=self.ridge)
+
+
+def met_steps(first: Steps, second: Steps) -> tuple[Float[Tensor, "step left"], Float[Tensor, "step right"]]:
+    """The steps that two modalities of the same samples both have, on those of the first: one row a step, all samples one after the other."""
+    onto = common_steps({"first": first.mask}, "first", has_gaps=False)
+    is_real = second.mask[:, :, None].to(second.values.dtype)
+    brought = resampled(torch.cat([second.values, is_real], dim=2), second.mask, onto)
+    both = first.mask & (brought[:, :, -1] > 0)
+    return first.values[both], brought[:, :, :-1][both]
 
 
 def meeting(one: str, other: str, lengths: Mapping[str, int]) -> tuple[str, str]:

@@ -32,7 +32,9 @@ Decides (and the setting that switches it):
 - No positions are added to the fused sequence, and no output map after Eq. (16): none are printed. Its mean over each modality's steps, then over
   the modalities, goes into Eq. (17), so that a long modality does not outvote a short one: `pooling`.
 - Stages: each modality with a head of its own on the mean of Y_M; then E_M and D_M, whose encodings a head reads without shaping them (Table 2's
-  second block); then skip, attention and head. What is not trained in a stage is frozen. `joint=True` trains all at once, and adds the losses up.
+  second block); then skip, attention and head. What is not trained in a stage is frozen. Each stage keeps the epoch with the lowest task loss of its
+  own readout on valid: of the correlation stage that is the epoch in which the head reads best, not the one with the largest correlations, though
+  that head's loss does not reach E_M and D_M. `joint=True` trains all at once, and adds the losses up.
 - After the choice of settings the paper trains again on train and valid together; here test is scored by the model that valid chose.
 - A vector or an image is a sequence of one step; what has nothing to choose from is left out.
 - The widths d_ch, d_o, d_r, d_t and the number of heads are not printed.

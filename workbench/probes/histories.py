@@ -6,7 +6,7 @@ import pandas as pd
 
 from workbench.data.batch import Dataset
 from workbench.errors import DataError
-from workbench.runs import Run
+from workbench.runs import Run, numbered_stages
 
 COLUMNS = ("variant", "seed", "epoch", "term", "value")
 
@@ -15,16 +15,21 @@ def loss_terms(runs: Iterable[Run]) -> pd.DataFrame:
     """Each further term of the loss, as it was added (weighted), mean over each epoch.
 
     Returns:
-        One row a number: variant, seed, epoch, term, value; no row where the methods have no further term.
+        One row a number: variant, seed, epoch, term, value; no row where the methods have no further term. Where a run was trained in stages, also
+        stage and stage_epoch (see `workbench.runs.numbered_stages`).
     """
-    rows = []
+    parts = [pd.DataFrame(columns=list(COLUMNS))]
     for run in runs:
         history = run.trace["history"].to_dataset()
         terms = [str(name) for name in history.data_vars if str(name).startswith("loss_")]
+        rows = []
         for term in terms:
             found = history[term].to_series()
             rows += [(run.variant, run.seed, epoch, term.removeprefix("loss_"), float(value)) for epoch, value in found.items()]
-    return pd.DataFrame(rows, columns=list(COLUMNS)).dropna(subset="value").reset_index(drop=True)
+        found = pd.DataFrame(rows, columns=list(COLUMNS)).dropna(subset="value")
+        parts.append(found.join(numbered_stages(history), on="epoch") if "stage" in history else found)
+    filled = [part for part in parts if len(part)] or parts[:1]
+    return pd.concat(filled, ignore_index=True)
 
 
 def made_labels(run: Run, data: Dataset | Mapping[int, Dataset]) -> pd.DataFrame:

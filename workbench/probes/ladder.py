@@ -18,6 +18,9 @@ from workbench.tasks import make_task
 BLOCKS = {"unimodal": "single modalities", "correlation": "correlated", "fusion": "fused"}
 """What comes before the dot of a stage's name, and what its block of the ladder is called."""
 
+SURE = 30.0
+"""A label's score whose probability is 1, to eight places and more."""
+
 COLUMNS = ("variant", "block", "rung", "seed", "split", "metric", "value")
 
 
@@ -50,7 +53,7 @@ def stage_scores(runs: Iterable[Run], *, split: str = "test", metrics: Sequence[
 
 
 def constant_score(data: Dataset | Mapping[int, Dataset], metric: str, *, split: str = "test") -> float:
-    """The score of the best answer that looks at nothing: the median of train, its more frequent sign, or its most frequent class or labels.
+    """The score of the best answer that looks at nothing: the median of train, its more frequent sign or class, or its labels by their rates.
 
     Several draws give the mean of their scores.
 
@@ -79,9 +82,11 @@ def _constant(data: Dataset, metric: str, split: str) -> float:
 
 
 def _answers(train: torch.Tensor, kind: str, classes: int) -> list[torch.Tensor]:
-    """Constant answers in the form of a model's prediction."""
+    """Constant answers in the form of a model's prediction; of labels their rates, and sure ones: all labels down to some rate, or none."""
     if kind == "regression":
         return [train.float().median(), torch.tensor(1.0), torch.tensor(-1.0)]
     if kind == "multiclass":
         return [torch.bincount(train.long(), minlength=classes).float()]
-    return [(train.float().mean(0) - 0.5).sign() + 1e-3, torch.ones(train.shape[1]), -torch.ones(train.shape[1])]
+    rates = train.float().mean(0)
+    levels = [0.5, *rates.unique().tolist(), 2.0]
+    return [rates.logit(eps=1e-6), *(torch.where(rates >= level, SURE, -SURE) for level in levels)]

@@ -89,7 +89,8 @@ def _target(card: DataCard, part: Part) -> np.ndarray:
     if len(classes) == len(EMOTIONS) and values.shape[1:] in ((1 + len(EMOTIONS),), (1, 1 + len(EMOTIONS))):
         if tuple(classes) != EMOTIONS:
             told = f"the classes in CMU's order: {', '.join(EMOTIONS)}"
-            raise DataError(f"{card.name}: seven labels stand in CMU's order, and the card has {', '.join(classes)}", where=card.place("task"), expected=told)
+            what = f"{card.name}: seven labels stand in CMU's order, and the card has {', '.join(classes)}"
+            raise DataError(what, where=card.place("task"), expected=told)
         return _present(part, values.reshape(len(values), -1))
     if values.ndim == 2 and values.shape[1:] == (len(classes),):
         return values.astype(np.float32)
