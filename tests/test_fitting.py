@@ -43,7 +43,7 @@ def test_a_run_holds_everything(toy, tmp_path):
     assert run.config["config"]["hidden_size"] == 8
     assert {"torch", "python", "git", "device"} <= set(run.config["environment"])
     assert set(run.metrics["valid"]) == set(run.metrics["test"])
-    assert run.trace["steps"]["trace"].sizes == {"step": 4 * 2, "quantity": 4, "modality": 3}
+    assert run.trace["steps"]["trace"].sizes == {"step": 4 * 2, "quantity": 5, "modality": 3}
     assert run.trace["tap_means"]["fusion.attention.alpha"].sizes == {"epoch": 4, "modality": 3}
     assert list(run.trace["predictions/test"]["sample"].values) == toy["test"].ids
     # The model on disk is the model that was scored.

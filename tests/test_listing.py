@@ -37,7 +37,8 @@ def test_every_list_has_a_line_for_each_name(what):
 def test_lists_hold_what_there_is():
     assert list(listing("methods")) == list(METHODS)
     assert list(listing("datasets")) == cards()
-    assert set(listing("balancers")) == {"b_fusion"}
+    assert set(listing("balancers")) == {"b_fusion", "uniform", "ogm_ge", "gradient_blending", "adaptive_tracking", "grad_norm"}
+    assert all("Source: " in line for line in listing("balancers").values())
     vectors, steps = (
         {"MeanMLP", "LSTMEncoder", "TextTransformer"},
         {"StepFeatures", "LSTMSteps", "TokenTransformer", "StepTransformer", "ConvLSTMSteps"},

@@ -27,6 +27,7 @@ from workbench.plan import Plan, check_parts, stage_plan
 from workbench.recording import describe, epoch_means, finish, packed, watched
 from workbench.runs import Run, Workspace, discard_parts, workspace
 from workbench.stages import entered
+from workbench.tracing import complete
 from workbench.training import Epoch, TrainingState, training
 
 CHECKPOINT_SECONDS = 10.0
@@ -69,7 +70,7 @@ def fit(
         found = Run.load(finished)
         return replace(found, config={**found.config, "variant": wanted.variant})
     model = methods.build(wanted.method, wanted.config, data.spec, seed=wanted.plan.seed)
-    model.balance = balancing.build(wanted.balance, model.modalities, wanted.balance_config)
+    balancing.attach(model, wanted.balance, wanted.balance_config, data.spec, seed=wanted.plan.seed)
     for stage in wanted.stages:
         check_parts(model, stage_plan(wanted.plan, stage))
     if wanted.start is not None:
@@ -171,8 +172,9 @@ class Progress:
         """Adds one epoch to the record, as plain numbers."""
         metrics = {split: {"loss": epoch.loss[split], **epoch.metrics(split)} for split in ("train", "valid")}
         times = {"seconds": epoch.seconds, "probe_seconds": epoch.probe_seconds, "learning_rate": epoch.learning_rate}
-        said = {"metrics": metrics, "auxiliary": epoch.auxiliary, "probes": epoch.probes, **epoch_means(epoch.watched, self.model.modalities)}
-        self.epochs.append({"stage": epoch.stage, "number": len(self.epochs) + 1, **times, **said})
+        said = {"metrics": metrics, "auxiliary": epoch.auxiliary, "probes": epoch.probes, "rule": epoch.rule}
+        seen = epoch_means(epoch.watched, self.model.modalities)
+        self.epochs.append({"stage": epoch.stage, "number": len(self.epochs) + 1, **times, **said, **seen})
         if epoch.steps is not None:
             self.steps.append(epoch.steps)
         if epoch.snapshot is not None:
@@ -188,8 +190,8 @@ class Progress:
         """The checkpoint; the record takes up what it kept."""
         content = torch.load(self.space.state_path, weights_only=True, map_location="cpu")
         # A checkpoint from before there were stages is one of the whole model.
-        content = {"stage": 0, **content, "epochs": [{"stage": "", "pair_means": {}, **epoch} for epoch in content["epochs"]]}
-        self.epochs, self.steps, self.saved = content["epochs"], [steps.cpu() for steps in content["steps"]], len(content["epochs"])
+        content = {"stage": 0, **content, "epochs": [{"stage": "", "pair_means": {}, "rule": {}, **epoch} for epoch in content["epochs"]]}
+        self.epochs, self.steps, self.saved = content["epochs"], [complete(steps.cpu()) for steps in content["steps"]], len(content["epochs"])
         self.snapshots = content["snapshots"]
         return content
 

@@ -122,7 +122,8 @@ def _datasets() -> dict[str, str]:
 def _balancers() -> dict[str, str]:
     from workbench import balance
 
-    return {name: _first_line(balance.rule(name)) for name in balance.RULES}
+    rules = {name: balance.rule(name) for name in balance.RULES}
+    return {name: f"{_first_line(module)} Source: {paper(module.__doc__)}" for name, module in rules.items()}
 
 
 def _encoders() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""How to train: the plan, what it is in single stages, and the optimizer and device that it asks for."""
+"""How to train: the plan, what it is in single stages, and the optimizer, clipping and device that it asks for."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal
@@ -121,7 +121,7 @@ def check_stages(plan: Plan, stages: Sequence[Stage], *, method: str) -> None:
 
 
 def make_optimizer(model: FusionModel, plan: Plan) -> torch.optim.Optimizer:
-    """The optimizer: every trainable parameter in exactly one group, the balance's own weights in none (their rule moves them).
+    """The optimizer: every trainable parameter in exactly one group, those that the balancing rule moves by itself in none.
 
     Pretrained text parameters (those of modules with `is_pretrained`) and the parts named in `plan.rates` have their own rate; weight decay is for
     matrices, not for biases and norms.
@@ -129,7 +129,7 @@ def make_optimizer(model: FusionModel, plan: Plan) -> torch.optim.Optimizer:
     Raises:
         ConfigError: a name in `plan.rates` is the start of no parameter's name.
     """
-    own = {id(p) for p in model.balance.parameters()}
+    own = {id(p) for p in model.balance.moved()}
     pretrained = {id(p) for module in model.modules() if getattr(module, "is_pretrained", False) for p in module.parameters()}
     chosen: dict[tuple[str, bool], list[torch.nn.Parameter]] = {}
     for name, p in model.named_parameters():
@@ -172,6 +172,17 @@ def set_rates(optimizer: torch.optim.Optimizer, plan: Plan) -> None:
 
 def _rate(plan: Plan, part: str) -> float:
     return plan.rates.get(part, plan.text_learning_rate if part == "text" else plan.learning_rate)
+
+
+def clip(model: FusionModel, plan: Plan) -> None:
+    """Clips the gradients as the plan says; the heads of a balancing rule apart, so that the networks' norm is the networks' alone."""
+    own = {id(p) for p in model.balance.parameters()}
+    if plan.clip_norm is not None:
+        torch.nn.utils.clip_grad_norm_([p for p in model.parameters() if id(p) not in own], plan.clip_norm)
+        if own:
+            torch.nn.utils.clip_grad_norm_(model.balance.parameters(), plan.clip_norm)
+    if plan.clip_value is not None:
+        torch.nn.utils.clip_grad_value_(model.parameters(), plan.clip_value)
 
 
 def resolve_device(name: str) -> torch.device:

@@ -131,7 +131,7 @@ def prediction_table(prediction: torch.Tensor, target: torch.Tensor, ids: Sequen
 
 
 def trace_groups(progress: "Progress", model: FusionModel) -> dict[str, xr.Dataset]:
-    """History, steps, probes and tap means as labelled arrays."""
+    """History, steps, probes, tap means and what the balancing rule knew, as labelled arrays."""
     names, numbers = list(model.modalities), [epoch["number"] for epoch in progress.epochs]
     scores = pd.DataFrame(
         [
@@ -166,6 +166,14 @@ def trace_groups(progress: "Progress", model: FusionModel) -> dict[str, xr.Datas
         unseen = [math.nan] * len(names)
         means = {name: (("epoch", "modality"), [epoch["tap_means"].get(name, unseen) for epoch in progress.epochs]) for name in tap_names}
         groups["tap_means"] = xr.Dataset(means, {"epoch": numbers, "modality": names})
+    known = [
+        {"epoch": epoch["number"], "quantity": quantity, "term": term, "value": value}
+        for epoch in progress.epochs
+        for quantity, values in epoch["rule"].items()
+        for term, value in values.items()
+    ]
+    if known:
+        groups["rule"] = pd.DataFrame(known).set_index(["epoch", "quantity", "term"]).to_xarray()
     by_pair = [
         {"epoch": epoch["number"], "tap": name, "pair": pair, "value": value}
         for epoch in progress.epochs

@@ -2,7 +2,7 @@
 
     runs/<id>/config.json         method, data, seed, every value, versions, device, git revision
               metrics.json        scores of the best epoch on valid, and on test
-              trace.nc            xarray DataTree: history, steps, probes, taps, predictions/valid, predictions/test
+              trace.nc            xarray DataTree: history, steps, probes, rule, taps, predictions/valid, predictions/test
               model.safetensors   the weights of the best epoch
 
 While a training runs, its folder is `runs/.<id>.part/` (with `state.pt`, the checkpoint); it is renamed when whole, so a reader never sees half a
@@ -137,7 +137,7 @@ class Run:
         from workbench import balance, methods
 
         model = methods.build(self.config["method"], self.config["config"], self.spec, seed=seed)
-        model.balance = balance.build(self.config["balance"], model.modalities, self.config["balance_config"])
+        balance.attach(model, self.config["balance"], self.config["balance_config"], self.spec, seed=seed)
         return model
 
 
@@ -316,9 +316,10 @@ def frames(runs: Iterable[Run]) -> dict[str, pd.DataFrame]:
     Returns:
         `history` (variant, seed, epoch, split, metric, value, is_best), `steps` (variant, seed, epoch, modality, quantity, value: mean over the
         epoch's steps), `probes` (variant, seed, epoch, modality, metric, value), `predictions` (variant, seed, split, sample, prediction, target);
-        and for each tap that was watched, by its name (variant, seed, sample, modality, value: valid, best epoch) and `<name> by epoch` (variant,
-        seed, epoch, modality, value). Of runs in stages the first three have two columns more (see `numbered_stages`), and the epoch that each stage
-        kept `is_best`.
+        `rule` where a balancing rule said something (variant, seed, epoch, quantity, term, value: see `workbench.balance.Balancer.readings`);
+        and for each tap that was watched, by its name (variant, seed, sample, modality, value: valid, best epoch) and `<name> by epoch`
+        (variant, seed, epoch, modality, value). Of runs in stages the first three have two columns more (see `numbered_stages`), and the epoch
+        that each stage kept `is_best`.
     """
     tables: dict[str, list[pd.DataFrame]] = {}
     for run in runs:
@@ -349,6 +350,8 @@ def _run_frames(run: Run) -> dict[str, pd.DataFrame]:
         result["probes"] = trace["probes"].to_dataset()["score"].to_dataframe("value").reset_index().assign(metric=run.config["headline"])
     if "stage" in history:
         result = {name: frame.join(numbered_stages(history), on="epoch") for name, frame in result.items()}
+    if "rule" in trace:
+        result["rule"] = trace["rule"].to_dataset()["value"].to_dataframe().reset_index().dropna()
     if "taps" in trace:
         for tap, values in trace["taps"].to_dataset().data_vars.items():
             result[tap] = values.to_dataframe("value").reset_index().rename(columns={"batch": "sample"})

@@ -181,8 +181,7 @@ def weigh_anew(run: Run, data: Dataset, *, seeds: int = 3, plan: Mapping[str, An
         attention.requires_grad_(True)
         fresh = run.model_like(seed=1000 + seed).fusion.attention
         attention.load_state_dict(fresh.state_dict())
-        if hasattr(model.balance, "config"):
-            model.balance.config = model.balance.config.model_copy(update={"warmup_epochs": 10**9})
+        model.balance = model.balance.stopped()
         settled = Plan(**{**run.config["plan"], "seed": seed, "is_traced": False, "probe_every": 0, **(plan or {})})
         state = TrainingState.start(model, settled)
         last = [epoch for epoch in training(model, data, settled, state=state, watch=["fusion.attention.alpha"]) if epoch.is_best][-1]

@@ -93,6 +93,15 @@ class Regression:
         target = target.to(prediction.dtype)
         return functional.l1_loss(prediction, target) if self.loss_name == "l1" else functional.mse_loss(prediction, target)
 
+    def losses(self, prediction: Float[Tensor, " batch"], target: Float[Tensor, " batch"]) -> Float[Tensor, " batch"]:
+        """The loss of each sample."""
+        errors = prediction - target.to(prediction.dtype)
+        return errors.abs() if self.loss_name == "l1" else errors.square()
+
+    def truth_score(self, prediction: Float[Tensor, " batch"], target: Float[Tensor, " batch"]) -> Float[Tensor, " batch"]:
+        """exp(-|error|), in the label's unit: what stands here for a class's probability."""
+        return (-(prediction - target.to(prediction.dtype)).abs()).exp()
+
     def metrics(self, prediction: Float[Tensor, " batch"], target: Float[Tensor, " batch"]) -> dict[str, float]:
         """Every metric of the module's table that fits the label's range."""
         from torchmetrics.functional import mean_absolute_error
@@ -123,6 +132,14 @@ class MultiClass:
         """Mean cross entropy of a batch."""
         return functional.cross_entropy(prediction, target)
 
+    def losses(self, prediction: Float[Tensor, "batch class"], target: Int[Tensor, " batch"]) -> Float[Tensor, " batch"]:
+        """The loss of each sample."""
+        return functional.cross_entropy(prediction, target, reduction="none")
+
+    def truth_score(self, prediction: Float[Tensor, "batch class"], target: Int[Tensor, " batch"]) -> Float[Tensor, " batch"]:
+        """The probability of the true class."""
+        return prediction.softmax(1).gather(1, target[:, None])[:, 0]
+
     def metrics(self, prediction: Float[Tensor, "batch class"], target: Int[Tensor, " batch"]) -> dict[str, float]:
         """Accuracy, macro and weighted F1 of the arg max."""
         from torchmetrics.functional.classification import multiclass_accuracy, multiclass_f1_score
@@ -152,6 +169,14 @@ class MultiLabel:
     def loss(self, prediction: Float[Tensor, "batch label"], target: Float[Tensor, "batch label"]) -> Float[Tensor, ""]:
         """Mean binary cross entropy of a batch; `prediction` are scores before the sigmoid."""
         return functional.binary_cross_entropy_with_logits(prediction, target.to(prediction.dtype))
+
+    def losses(self, prediction: Float[Tensor, "batch label"], target: Float[Tensor, "batch label"]) -> Float[Tensor, " batch"]:
+        """The loss of each sample, the mean over its labels."""
+        return functional.binary_cross_entropy_with_logits(prediction, target.to(prediction.dtype), reduction="none").mean(1)
+
+    def truth_score(self, prediction: Float[Tensor, "batch label"], target: Float[Tensor, "batch label"]) -> Float[Tensor, " batch"]:
+        """The mean over the labels of the probability of what is true: yes where a label is given, no where it is not."""
+        return (1 - (prediction.sigmoid() - target.to(prediction.dtype)).abs()).mean(1)
 
     def metrics(self, prediction: Float[Tensor, "batch label"], target: Float[Tensor, "batch label"]) -> dict[str, float]:
         """The multi-label metrics of the module's table."""

@@ -8,9 +8,11 @@ from torch import Tensor
 
 from workbench.model import FusionModel
 
-QUANTITIES = ("last_layer", "encoder", "update", "weight")
+QUANTITIES = ("last_layer", "encoder", "update", "weight", "last_layer_before")
 """Traced per step and modality: mean |dL/dW_i| of the last linear layer (Eq. 7 of adaptive weight fusion), the same mean over all parameters
-of the modality's own network, the L2 norm of the step that the optimizer took on W_i, and the balancing rule's weight (1 without a rule).
+of the modality's own network, the L2 norm of the step that was taken on W_i, the balancing rule's weight (1 without a rule), and the first once
+more as it would be without what the rule did: before it changed gradients, and without the loss that it added (B-fusion acts in the forward pass: the
+same).
 The update norm matters because Adam divides a constant factor on a gradient out again. A modality that a stage does not train has zeros, and the
 weight 1."""
 
@@ -39,6 +41,30 @@ class StepTrace:
         self.before = [torch.empty_like(weight) for weight in self.last]
         self.buffer = torch.ones(steps, len(QUANTITIES), len(names), device=device)
         self.step = 0
+        self.has_before = model.balance.changes_gradients
+        self.added = [torch.zeros_like(weight) for weight in self.last] if self.has_before else []
+
+    def without_rule(self, term: Tensor, *, share: float) -> None:
+        """Notes what the rule's own loss term of a batch adds to the gradients of W_i; its graph is kept.
+
+        Args:
+            term: the term.
+            share: the batch's part of the optimizer step.
+        """
+        learned = [i for i, weight in enumerate(self.last) if weight.requires_grad]
+        if self.has_before and learned and term.requires_grad:
+            gradients = torch.autograd.grad(term, [self.last[i] for i in learned], retain_graph=True, allow_unused=True)
+            for i, gradient in zip(learned, gradients, strict=True):
+                if gradient is not None:
+                    self.added[i].add_(gradient, alpha=share)
+
+    @torch.no_grad()
+    def before_rule(self) -> None:
+        """Once the gradients of a step are complete, before the rule changes them."""
+        if self.has_before:
+            norms = [(_gradient(weight) - added).norm(1) for weight, added in zip(self.last, self.added, strict=True)]
+            torch.div(torch.stack(norms), self.last_sizes, out=self.buffer[self.step][4])
+            torch._foreach_zero_(self.added)
 
     @torch.no_grad()
     def before_update(self) -> None:
@@ -58,14 +84,22 @@ class StepTrace:
 
     @torch.no_grad()
     def after_update(self) -> None:
-        """Right after the optimizer's step."""
+        """Right after the optimizer's step, and what the rule made of it."""
         torch._foreach_sub_(self.before, self.last)
         torch.stack(torch._foreach_norm(self.before), out=self.buffer[self.step][2])
         self.step += 1
 
     def read(self) -> Tensor:
         """`step quantity modality`, on the CPU, in the order of `QUANTITIES`."""
-        return self.buffer[: self.step].cpu()
+        traced = self.buffer[: self.step].cpu()
+        if not self.has_before:
+            traced[:, 4] = traced[:, 0]
+        return traced
+
+
+def complete(steps: Tensor) -> Tensor:
+    """Traces of a checkpoint from before there was `last_layer_before`: it was what `last_layer` is."""
+    return steps if steps.shape[1] == len(QUANTITIES) else torch.cat([steps, steps[:, :1]], dim=1)
 
 
 def _gradient(p: Tensor) -> Tensor:

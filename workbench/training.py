@@ -24,7 +24,7 @@ from workbench.data.batch import Dataset, Split, batch_rows
 from workbench.errors import TrainingError
 from workbench.memory import FromTrain
 from workbench.model import FusionModel
-from workbench.plan import Plan, make_optimizer, resolve_device, set_rates
+from workbench.plan import Plan, clip, make_optimizer, resolve_device, set_rates
 from workbench.readout import ridge_readout
 from workbench.surroundings import keep_freed_memory
 from workbench.taps import record
@@ -98,6 +98,7 @@ class Epoch:
         is_best: the lowest valid loss so far.
         watched: what the watched taps said of each valid sample.
         snapshot: what the model's supervision wants kept of the epoch (e.g. pseudo-labels of the training samples), or None.
+        rule: what the balancing rule knows after the epoch: quantity -> modality, or `joint` -> value (`Balancer.readings`).
         stage: name of the stage that it belongs to; empty where the model is trained all at once.
         is_whole: the head answers: not a stage of a single part.
         state: what a checkpoint needs; it lives on with the training.
@@ -115,6 +116,7 @@ class Epoch:
     is_best: bool
     watched: xr.Dataset
     snapshot: xr.Dataset | None
+    rule: dict[str, dict[str, float]]
     stage: str
     is_whole: bool
     state: TrainingState
@@ -149,9 +151,10 @@ def training(model: FusionModel, data: Dataset, plan: Plan, *, state: TrainingSt
     data = data.sealed().to(device)
     for module in learners(model):
         module.begin(data["train"], task)
+    held = model.balance.hold_out(data["train"], plan.seed)
     while state.number < plan.epochs and state.number - state.best_number < plan.patience:
         with epoch_randomness(plan, state.number + 1), determinism(plan.is_deterministic):
-            epoch = run_epoch(model, data, plan, state, task, watch=watch)
+            epoch = run_epoch(model, data, plan, state, task, watch=watch, held=held)
         yield epoch
 
 
@@ -160,20 +163,23 @@ def learners(model: FusionModel) -> list[FromTrain]:
     return [module for module in model.modules() if isinstance(module, FromTrain)]
 
 
-def run_epoch(model: FusionModel, data: Dataset, plan: Plan, state: TrainingState, task: Task, *, watch: Sequence[str] = ()) -> Epoch:
-    """One epoch: train, score on valid, probe."""
+def run_epoch(
+    model: FusionModel, data: Dataset, plan: Plan, state: TrainingState, task: Task, *, watch: Sequence[str] = (), held: Tensor | None = None
+) -> Epoch:
+    """One epoch: train (but for the rows that the balancing rule holds out), score on valid, probe."""
     begin = time.perf_counter()
     number = state.number + 1
     set_rates(state.optimizer, plan)
-    model.balance.begin_epoch(number)
+    model.balance.look(number, lambda rows: predict(model, data["train"], plan, rows=rows))
     for module in learners(model):
         module.begin_epoch(number)
-    train, steps, train_loss, auxiliary = train_epoch(model, data["train"], plan, state.optimizer, task, number=number)
+    train, steps, train_loss, auxiliary = train_epoch(model, data["train"], plan, state.optimizer, task, number=number, held=held)
     with record(model, *watch) as trace:
         valid = predict(model, data["valid"], plan)
     valid_loss = float(task.loss(valid.prediction, data["valid"].target))
     if not torch.isfinite(torch.tensor(valid_loss)):
         raise TrainingError(f"the valid loss became {valid_loss} in epoch {number}", do="lower the learning rate, or set clip_norm")
+    rule = model.balance.readings(valid.representations, data["valid"])
     state.number = number
     is_best = state.keep_best(valid_loss)
     seconds = time.perf_counter() - begin
@@ -191,6 +197,7 @@ def run_epoch(model: FusionModel, data: Dataset, plan: Plan, state: TrainingStat
         is_best=is_best,
         watched=trace.dataset(),
         snapshot=model.supervision.snapshot() if model.supervision is not None else None,
+        rule=rule,
         stage=model.stage.name if model.stage is not None else "",
         is_whole=model.stage is None or not model.stage.reads,
         state=state,
@@ -199,11 +206,11 @@ def run_epoch(model: FusionModel, data: Dataset, plan: Plan, state: TrainingStat
 
 
 def train_epoch(
-    model: FusionModel, split: Split, plan: Plan, optimizer: torch.optim.Optimizer, task: Task, *, number: int
+    model: FusionModel, split: Split, plan: Plan, optimizer: torch.optim.Optimizer, task: Task, *, number: int, held: Tensor | None = None
 ) -> tuple[tuple[Tensor, Tensor], Tensor | None, float, dict[str, float]]:
-    """All training samples once: (predictions, targets), traces, mean loss, mean auxiliary losses."""
+    """All training samples but the held-out rows once: (predictions, targets), traces, mean loss, mean auxiliary losses."""
     model.train()
-    rows = batch_rows(split.total_lengths, plan.batch_size, seed=epoch_seed(plan.seed, number), is_bucketed=plan.is_bucketed)
+    rows = epoch_rows(split, plan, number=number, held=held)
     groups = [rows[i : i + plan.accumulate] for i in range(0, len(rows), plan.accumulate)]
     trace = StepTrace(model, len(groups)) if plan.is_traced else None
     autocast = torch.autocast(split.target.device.type, dtype=torch.bfloat16, enabled=plan.precision == "bf16")
@@ -222,28 +229,42 @@ def train_epoch(
             terms = model.terms(output, batch)
             for term, value in terms.items():
                 auxiliary.setdefault(term, []).append(value.detach())
-            extra = model.balance.loss(output, batch)
+            extra = model.balance.loss(output, batch, task_loss=task_loss)
             added = [*terms.values()] if extra is None else [*terms.values(), extra]
+            if trace is not None and extra is not None:
+                trace.without_rule(extra, share=share)
             model.balance.before_backward(task_loss, model, share=share, has_terms=bool(added))
             loss = task_loss + sum(added) if added else task_loss
             (loss if share == 1 else loss * share).backward()
             losses.append(task_loss.detach())
             predictions.append(prediction.detach())
             targets.append(batch.target)
+        if trace is not None:
+            trace.before_rule()
         model.balance.after_backward(model)
         if trace is not None:
             trace.before_update()
-        if plan.clip_norm is not None:
-            torch.nn.utils.clip_grad_norm_(model.parameters(), plan.clip_norm)
-        if plan.clip_value is not None:
-            torch.nn.utils.clip_grad_value_(model.parameters(), plan.clip_value)
+        clip(model, plan)
+        model.balance.before_update(model)
         optimizer.step()
+        model.balance.after_update(model)
         optimizer.zero_grad()
         if trace is not None:
             trace.after_update()
     mean_loss = checked_mean(torch.stack(losses), rows, number=number)
     means = {term: float(torch.stack(values).mean()) for term, values in auxiliary.items()}
     return (torch.cat(predictions).cpu(), torch.cat(targets).cpu()), trace.read() if trace is not None else None, mean_loss, means
+
+
+def epoch_rows(split: Split, plan: Plan, *, number: int, held: Tensor | None = None) -> list[Tensor]:
+    """The row numbers of each batch of an epoch, without the held-out ones."""
+    lengths, settings = split.total_lengths, {"seed": epoch_seed(plan.seed, number), "is_bucketed": plan.is_bucketed}
+    if held is None:
+        return batch_rows(lengths, plan.batch_size, **settings)
+    kept = torch.ones(len(split), dtype=torch.bool)
+    kept[held] = False
+    kept = kept.nonzero()[:, 0]
+    return [kept[part] for part in batch_rows(lengths[kept], plan.batch_size, **settings)]
 
 
 def checked_mean(losses: Tensor, rows: list[Tensor], *, number: int) -> float:
@@ -273,14 +294,15 @@ class Prediction:
 
 
 @torch.no_grad()
-def predict(model: FusionModel, split: Split, plan: Plan) -> Prediction:
-    """The model's predictions and representations for every row of a split, in evaluation mode."""
+def predict(model: FusionModel, split: Split, plan: Plan, *, rows: Tensor | None = None) -> Prediction:
+    """The model's predictions and representations for every row of a split (or for some, in the order given), in evaluation mode."""
     model.eval()
     autocast = torch.autocast(split.target.device.type, dtype=torch.bfloat16, enabled=plan.precision == "bf16")
     predictions, representations = [], []
     # Equally large ones: what is measured on a batch (a correlation) is not to depend on a small last one.
-    parts = max(1, -(-len(split) // max(plan.batch_size, 256)))
-    for batch in split.batches(-(-len(split) // parts)):
+    count = len(split) if rows is None else len(rows)
+    size = -(-count // max(1, -(-count // max(plan.batch_size, 256))))
+    for batch in split.batches(size) if rows is None else split.serve(rows.split(size)):
         with autocast:
             output = model(batch)
         predictions.append(output.prediction.float() if plan.precision == "bf16" else output.prediction)

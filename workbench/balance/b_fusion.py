@@ -155,6 +155,14 @@ class BFusion(Balancer):
         g = torch.stack([gradient_magnitude(gradient) for gradient in gradients])
         return g / g.detach().mean().clamp_min(torch.finfo(g.dtype).tiny) if self.config.normalize else g
 
+    def moved(self) -> list[nn.Parameter]:
+        return [self.weight]
+
+    def stopped(self) -> "BFusion":
+        """The weights go on scaling the forward pass, and stay as they are."""
+        self.config = self.config.model_copy(update={"warmup_epochs": 10**9})
+        return self
+
     def weights(self) -> Tensor:
         return self.weight.detach()
 

@@ -92,6 +92,15 @@ class Column:
         return self.offsets.diff()
 
     @property
+    def is_there(self) -> Tensor:
+        """`samples` (bool, where the values are): True for a sample that has the modality: a step that is there."""
+        if self.present is None:
+            return (self.lengths > 0).to(self.values.device)
+        total = torch.cat([self.present.new_zeros(1, dtype=torch.int64), self.present.cumsum(0)])
+        offsets = self.offsets.to(total.device)
+        return total[offsets[1:]] > total[offsets[:-1]]
+
+    @property
     def bytes(self) -> int:
         """Size of the values [bytes]."""
         return self.values.numel() * self.values.element_size()
