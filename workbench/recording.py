@@ -73,8 +73,6 @@ def finish(space: Workspace, model: FusionModel, data: Dataset, wanted: "Order",
     metrics |= {"parameters": sum(p.numel() for p in model.parameters()), "balance": progress.facts}
     groups = trace_groups(progress, model)
     data = data.to(device)
-    if wanted.known != (WHOLE,):
-        metrics["stages"] = {stage.name: stage_facts(model, data, stage, wanted.plan, task, progress.epochs) for stage in wanted.known}
     for name in SCORED:
         if name in data.splits:
             split = data[name]
@@ -84,6 +82,9 @@ def finish(space: Workspace, model: FusionModel, data: Dataset, wanted: "Order",
             groups[f"predictions/{name}"] = prediction_table(said, split.target, split.ids, data.spec.task)
             if name == "valid" and watched(model):
                 groups["taps"] = trace.dataset()
+    if wanted.known != (WHOLE,):
+        whole = {name: metrics[name] for name in SCORED if name in metrics}
+        metrics["stages"] = {stage.name: stage_facts(model, data, stage, wanted.plan, task, progress.epochs, whole) for stage in wanted.known}
     tree = xr.DataTree.from_dict(groups)
     space.write("trace.nc", lambda path: tree.to_netcdf(path, engine="h5netcdf"))
     weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
@@ -103,11 +104,21 @@ def best_epoch(epochs: Sequence[dict[str, Any]], stage: str) -> dict[str, Any]:
     return min((epoch for epoch in epochs if epoch["stage"] == stage), key=lambda epoch: epoch["metrics"]["valid"]["loss"])
 
 
-def stage_facts(model: FusionModel, data: Dataset, stage: Stage, plan: Plan, task: Task, epochs: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """How a stage was trained (0 epochs: it came from another run), and what its own readout scores at the end."""
+def stage_facts(
+    model: FusionModel,
+    data: Dataset,
+    stage: Stage,
+    plan: Plan,
+    task: Task,
+    epochs: Sequence[dict[str, Any]],
+    whole: dict[str, dict[str, float]],
+) -> dict[str, Any]:
+    """How a stage was trained (0 epochs: it came from another run), and what its own readout scores at the end; the head's scores are `whole`."""
     own = [epoch for epoch in epochs if epoch["stage"] == stage.name]
     facts: dict[str, Any] = {"epochs": len(own), "seconds": sum(epoch["seconds"] for epoch in own)}
     facts["best_epoch"] = best_epoch(own, stage.name)["number"] if own else None
+    if not stage.reads:
+        return facts | whole
     with entered(model, stage):
         return facts | {name: scores(task, predict(model, data[name], plan).prediction, data[name].target) for name in SCORED if name in data.splits}
 
@@ -166,23 +177,19 @@ def trace_groups(progress: "Progress", model: FusionModel) -> dict[str, xr.Datas
         unseen = [math.nan] * len(names)
         means = {name: (("epoch", "modality"), [epoch["tap_means"].get(name, unseen) for epoch in progress.epochs]) for name in tap_names}
         groups["tap_means"] = xr.Dataset(means, {"epoch": numbers, "modality": names})
-    known = [
-        {"epoch": epoch["number"], "quantity": quantity, "term": term, "value": value}
-        for epoch in progress.epochs
-        for quantity, values in epoch["rule"].items()
-        for term, value in values.items()
-    ]
-    if known:
-        groups["rule"] = pd.DataFrame(known).set_index(["epoch", "quantity", "term"]).to_xarray()
-    by_pair = [
-        {"epoch": epoch["number"], "tap": name, "pair": pair, "value": value}
-        for epoch in progress.epochs
-        for name, values in epoch["pair_means"].items()
-        for pair, value in values.items()
-    ]
-    if by_pair:
-        groups["pair_means"] = pd.DataFrame(by_pair).pivot(index=["epoch", "pair"], columns="tap", values="value").to_xarray()
+    known = by_epoch(progress.epochs, "rule", "quantity", "term")
+    if len(known):
+        groups["rule"] = known.set_index(["epoch", "quantity", "term"]).to_xarray()
+    pairs = by_epoch(progress.epochs, "pair_means", "tap", "pair")
+    if len(pairs):
+        groups["pair_means"] = pairs.pivot(index=["epoch", "pair"], columns="tap", values="value").to_xarray()
     return groups
+
+
+def by_epoch(epochs: Sequence[dict[str, Any]], field: str, outer: str, inner: str) -> pd.DataFrame:
+    """Numbers of two names in each epoch's record, one row a number: epoch, `outer`, `inner`, value."""
+    rows = [(epoch["number"], first, second, value) for epoch in epochs for first, values in epoch[field].items() for second, value in values.items()]
+    return pd.DataFrame(rows, columns=["epoch", outer, inner, "value"])
 
 
 def describe(wanted: "Order", data: Dataset, identity: dict[str, Any]) -> dict[str, Any]:

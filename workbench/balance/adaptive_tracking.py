@@ -76,7 +76,6 @@ class AdaptiveTracking(BranchFactors):
         self.config = config
         self.register_buffer("tracked", torch.zeros(2, len(widths)))  # Running sums of scores and of their weights.
         self.register_buffer("share", torch.full((len(widths),), config.weight / len(widths)), persistent=False)
-        self.register_buffer("_step", torch.zeros(2, len(widths)), persistent=False)
 
     @property
     def is_active(self) -> bool:
@@ -94,17 +93,16 @@ class AdaptiveTracking(BranchFactors):
     def loss(self, output: "Output", batch: "Batch", *, task_loss: Tensor) -> Tensor:
         """The unimodal losses, of which each modality's network feels its share."""
         found = self.alone(output, batch, factors=self.share if self.config.weight else None)
-        self._step += torch.stack([found.score * found.samples, found.samples])
+        self.note(found)
         return found.loss.sum()
 
     @torch.no_grad()
     def after_backward(self, model: "FusionModel") -> None:
         """Tracks the step's scores and makes the factors of this step."""
-        total, samples = self._step.clone()
-        self._step.zero_()
+        now, samples = self.step_scores()
         if not self.is_active:
             return
-        new = torch.stack([total / samples.clamp_min(1), torch.ones_like(total)])
+        new = torch.stack([now, torch.ones_like(now)])
         moved = self.config.momentum * self.tracked + (1 - self.config.momentum) * new
         self.tracked.copy_(torch.where(samples > 0, moved, self.tracked))
         known = self.tracked[1] > 0

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
-from workbench.balance.heads import WithHeads
+from workbench.balance.heads import Alone, WithHeads
 
 if TYPE_CHECKING:
     from workbench.model import FusionModel
@@ -30,12 +31,23 @@ class BranchFactors(WithHeads):
         self.register_buffer("factor", torch.ones(len(widths)), persistent=False)
         self.register_buffer("factor_sum", torch.zeros(len(widths)))
         self.register_buffer("steps", torch.zeros(()))
+        self.register_buffer("_step", torch.zeros(2, len(widths)), persistent=False)
         self._before: list[list[Tensor]] = []
 
     @property
     def is_active(self) -> bool:
         """True where the factors are in force; a subclass says when."""
         return True
+
+    def note(self, found: Alone) -> None:
+        """Adds what the modalities of a batch say alone to the step's scores."""
+        self._step += torch.stack([found.score * found.samples, found.samples])
+
+    def step_scores(self) -> tuple[Float[Tensor, " modality"], Float[Tensor, " modality"]]:
+        """The step's mean score of each modality and how many samples had it; the next step begins at zero."""
+        total, samples = self._step.clone()
+        self._step.zero_()
+        return total / samples.clamp_min(1), samples
 
     @torch.no_grad()
     def scale_gradients(self, model: "FusionModel") -> None:

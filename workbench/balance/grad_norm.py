@@ -30,8 +30,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from workbench.balance.weighted import WeightedLosses
-from workbench.data.batch import Split
-from workbench.tasks import Task
 
 if TYPE_CHECKING:
     from workbench.model import FusionModel
@@ -79,20 +77,12 @@ class GradNorm(WeightedLosses):
         self.register_buffer("floor_held", torch.zeros(1 + len(widths)))
         self.register_buffer("_losses", torch.zeros(1 + len(widths)), persistent=False)
         self._gradients: list[Tensor] = []
-        self._split: Split | None = None
-
-    def begin(self, split: Split, task: Task) -> None:
-        super().begin(split, task)
-        self._split = split
 
     @torch.no_grad()
     def look(self, number: int, ask: Callable[[Tensor | None], Any]) -> None:
         """L_i(0), before the first epoch."""
         if number == 1 and self.is_on:
-            said, target = ask(None), self._split.target
-            has = {name: self._split.columns[name].is_there.to(target.device) for name in self.modalities}
-            alone = self.said(said.representations, target, has).loss
-            self.initial.copy_(torch.cat([self.task.loss(said.prediction, target)[None].to(alone.dtype), alone]))
+            self.initial.copy_(self.losses(ask(None)))
             self.weight.fill_(1)
 
     def before_backward(self, task_loss: Tensor, model: "FusionModel", *, share: float, has_terms: bool) -> None:

@@ -35,7 +35,6 @@ from torch import Tensor
 from workbench.balance.weighted import WeightedLosses
 from workbench.data.batch import Split
 from workbench.errors import DataError
-from workbench.tasks import Task
 
 HAS_HEADS = True
 
@@ -100,12 +99,7 @@ class GradientBlending(WeightedLosses):
         self.register_buffer("measured", torch.zeros(2, count))  # L^T and L^V at the start of the super-epoch, joint first.
         self.register_buffer("overfitting", torch.full((count,), torch.nan))
         self.register_buffer("generalisation", torch.full((count,), torch.nan))
-        self._split: Split | None = None
         self._rows: dict[str, Tensor] = {}
-
-    def begin(self, split: Split, task: Task) -> None:
-        super().begin(split, task)
-        self._split = split
 
     def hold_out(self, split: Split, seed: int) -> Tensor | None:
         if not self.is_on:
@@ -121,7 +115,7 @@ class GradientBlending(WeightedLosses):
         """At the start of each super-epoch: what the last one brought, and the weights of the next."""
         if not self.is_on or (number - 1) % self.config.super_epoch:
             return
-        now = torch.stack([self._losses(rows, ask(rows)) for rows in self._rows.values()])
+        now = torch.stack([self.losses(ask(rows), rows) for rows in self._rows.values()])
         if number == 1:
             self.weight.fill_(1 / len(self.weight))
         else:
@@ -129,14 +123,6 @@ class GradientBlending(WeightedLosses):
             self.generalisation.copy_(self.measured[1] - now[1])
             self.weight.copy_(blended(self.overfitting, self.generalisation, self.weight, floor=self.config.floor))
         self.measured.copy_(now)
-
-    def _losses(self, rows: Tensor, said: Any) -> Float[Tensor, " loss"]:
-        """The joint loss and each head's, of some rows of train."""
-        device = self._split.target.device
-        rows, target = rows.to(device), self._split.target[rows.to(device)]
-        has = {name: self._split.columns[name].is_there.to(device)[rows] for name in self.modalities}
-        alone = self.said(said.representations, target, has).loss
-        return torch.cat([self.task.loss(said.prediction, target)[None].to(alone.dtype), alone])
 
     def readings(self, representations: Mapping[str, Tensor], split: Split) -> dict[str, dict[str, float]]:
         """The heads' losses and scores, v of every loss, and O and G of the last super-epoch."""

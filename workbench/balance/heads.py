@@ -118,11 +118,14 @@ class WithHeads(Balancer):
         samples = torch.stack([has[name].sum() for name in self.modalities]).to(losses[0].dtype)
         return Alone(torch.stack(losses), torch.stack(scores), samples)
 
+    def there(self, split: Split) -> dict[str, Bool[Tensor, " samples"]]:
+        """Which samples of a split have each modality, on the device of its labels."""
+        return {name: split.columns[name].is_there.to(split.target.device) for name in self.modalities}
+
     @torch.no_grad()
     def readings(self, representations: Mapping[str, Tensor], split: Split) -> dict[str, dict[str, float]]:
         """Each head's mean loss and truth score: on train while it learned (dropout on), on valid after the epoch."""
-        has = {name: split.columns[name].is_there.to(split.target.device) for name in self.modalities}
-        valid = self.said(representations, split.target, has)
+        valid = self.said(representations, split.target, self.there(split))
         loss, score, samples = self._epoch
         seen = torch.stack([loss / samples.clamp_min(1), score / samples.clamp_min(1), valid.loss, valid.score]).tolist()
         quantities = ("train_loss", "train_score", "valid_loss", "valid_score")

@@ -100,7 +100,6 @@ class OGMGE(BranchFactors):
         super().__init__(widths, outputs, scales=config.scales)
         self.config = config
         self.register_buffer("reduced", torch.zeros(len(widths)))
-        self.register_buffer("_step", torch.zeros(2, len(widths)), persistent=False)
         self.is_in_window = True
 
     @property
@@ -120,17 +119,16 @@ class OGMGE(BranchFactors):
     def loss(self, output: "Output", batch: "Batch", *, task_loss: Tensor) -> Tensor:
         """The heads' own losses: nothing of them flows into the networks."""
         found = self.alone(output, batch)
-        self._step += torch.stack([found.score * found.samples, found.samples])
+        self.note(found)
         return found.loss.sum()
 
     @torch.no_grad()
     def after_backward(self, model: "FusionModel") -> None:
         """Coefficients from the step's scores; then gradients times coefficient, plus noise."""
-        total, samples = self._step.clone()
-        self._step.zero_()
+        score, samples = self.step_scores()
         if not self.is_active:
             return
-        ratio = ratios(total / samples.clamp_min(1), samples > 0, against=self.config.against)
+        ratio = ratios(score, samples > 0, against=self.config.against)
         self.factor.copy_(coefficients(ratio, alpha=self.config.alpha))
         self.reduced += self.factor < 1
         noise = self._noise(model) if self.config.noise else []

@@ -6,13 +6,15 @@ v_m is what flows into modality m's network; its head learns from its own loss a
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from workbench.balance.heads import Alone, WithHeads
 from workbench.data.batch import Split
+from workbench.tasks import Task
 
 if TYPE_CHECKING:
     from workbench.data.batch import Batch
@@ -33,6 +35,11 @@ class WeightedLosses(WithHeads):
         self.strength = strength
         self.register_buffer("weight", torch.full((1 + len(widths),), start))
         self._found: Alone | None = None
+        self._split: Split | None = None
+
+    def begin(self, split: Split, task: Task) -> None:
+        super().begin(split, task)
+        self._split = split
 
     @property
     def is_on(self) -> bool:
@@ -61,6 +68,20 @@ class WeightedLosses(WithHeads):
         shares = self.shares()
         self._found = self.alone(output, batch, factors=shares[1:])
         return self._found.loss.sum() + (shares[0] - 1) * task_loss
+
+    def losses(self, said: Any, rows: Tensor | None = None) -> Float[Tensor, " loss"]:
+        """The joint loss and each head's, of the training split or some rows of it.
+
+        Args:
+            said: what the model says of them, as `look` is given it.
+            rows: which; None: all.
+        """
+        target, there = self._split.target, self.there(self._split)
+        if rows is not None:
+            rows = rows.to(target.device)
+            target, there = target[rows], {name: has[rows] for name, has in there.items()}
+        alone = self.said(said.representations, target, there).loss
+        return torch.cat([self.task.loss(said.prediction, target)[None].to(alone.dtype), alone])
 
     def weights(self) -> Tensor:
         return self.shares()[1:]

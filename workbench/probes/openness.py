@@ -11,10 +11,8 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
-from torch import Tensor
-from torch.nn.functional import pad
 
-from workbench.data.batch import Column, Dataset, Split
+from workbench.data.batch import Dataset, Split
 from workbench.errors import ConfigError, DataError
 from workbench.probes.by_class import record_split
 from workbench.runs import Run
@@ -130,14 +128,7 @@ def _split(run: Run, data: Dataset | Mapping[int, Dataset], split: str) -> Split
 
 def _present(split: Split) -> dict[str, np.ndarray]:
     """By modality, which samples have it: at least one step that is there and not missing."""
-    return {name: _real_steps(column).numpy() > 0 for name, column in split.columns.items()}
-
-
-def _real_steps(column: Column) -> Tensor:
-    """How many steps of each sample are not missing (`Column.lengths` counts those too)."""
-    if column.present is None:
-        return column.lengths
-    return pad(column.present.cpu().cumsum(0), (1, 0))[column.offsets].diff()
+    return {name: column.is_there.cpu().numpy() for name, column in split.columns.items()}
 
 
 def _joined(parts: list[pd.DataFrame], along: str) -> pd.DataFrame:
