@@ -80,7 +80,7 @@ def cases(results: Results, data: Data, *, count: int = 4, seed: int | None = No
         ConfigError: there are not two variants with that seed.
     """
     runs = _pair(results, seed)
-    asked = (data if isinstance(data, Dataset) else data[runs[0].seed])[split]
+    asked = runs[0].draw(data)[split]
     task = runs[0].spec.task
     said = {run.variant: outputs(run, data, split) for run in runs}
     errors = np.stack([sample_errors(values, asked.target, task) for values in said.values()])
@@ -119,14 +119,14 @@ def _pair(results: Results, seed: int | None) -> list[Run]:
 
 def outputs(run: Run, data: Data, split: str = "test") -> Tensor:
     """What a run's model says of every sample of a split."""
-    found = run.prepared(data if isinstance(data, Dataset) else data[run.seed])
+    found = run.prepared(data)
     with torch.no_grad():
         return predict(run.model(), found[split], Plan(**run.config["plan"])).prediction.float()
 
 
 def read_alone(run: Run, data: Data, split: str = "test") -> dict[str, Tensor]:
     """What a ridge readout of each modality's frozen representation, fitted on train, says of every sample (see `workbench.probes.linear`)."""
-    found = run.prepared(data if isinstance(data, Dataset) else data[run.seed])
+    found = run.prepared(data)
     model, task, plan = run.model(), make_task(found.spec.task), Plan(**run.config["plan"])
     with torch.no_grad():
         fitted, asked = (predict(model, found[name], plan).representations for name in ("train", split))
@@ -135,7 +135,7 @@ def read_alone(run: Run, data: Data, split: str = "test") -> dict[str, Tensor]:
 
 def own_tasks(run: Run, data: Data, split: str = "test") -> dict[str, Tensor]:
     """What the model's own unimodal tasks say of every sample of a split, by modality; nothing where it has none."""
-    found, model = run.prepared(data if isinstance(data, Dataset) else data[run.seed]), run.model()
+    found, model = run.prepared(data), run.model()
     if not isinstance(model.supervision, UnimodalTasks):
         return {}
     with torch.no_grad():
@@ -234,7 +234,7 @@ def group_errors(results: Results, data: Data, *, split: str = "test") -> pd.Dat
     """
     rows = []
     for run in results.runs:
-        asked = (data if isinstance(data, Dataset) else data[run.seed])[split]
+        asked = run.draw(data)[split]
         known = groups(asked, run.spec.task)
         errors = sample_errors(outputs(run, data, split), asked.target, run.spec.task) if known else np.zeros(0)
         rows += [(run.variant, run.seed, f"error, {name}", float(errors[members].mean())) for name, members in known.items() if members.any()]

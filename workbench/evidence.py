@@ -104,7 +104,7 @@ def class_table(runs: Sequence[Run], data: Data, tap: str, *, over: Sequence[str
     for run in runs:
         values = record_split(run, data, tap, split=split)[tap]
         own = {str(dim).removeprefix(f"{tap}."): dim for dim in values.dims}
-        members = classes_of(data if isinstance(data, Dataset) else data[run.seed], split)
+        members = classes_of(run.draw(data), split)
         found.append(by_class(values.mean([own[axis] for axis in over]), members))
     return by_class_over_seeds(found)
 

@@ -14,7 +14,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -118,11 +118,16 @@ class Run:
         """Modalities and task of the data it was trained on."""
         return read_spec(self.config["spec"])
 
-    def prepared(self, data: Dataset) -> Dataset:
-        """The data as this run's model saw it: its modalities, its form of the text."""
+    def draw(self, data: Dataset | Mapping[int, Dataset]) -> Dataset:
+        """The data of this run: its seed's, where each seed had its own draw."""
+        return data if isinstance(data, Dataset) else data[self.seed]
+
+    def prepared(self, data: Dataset | Mapping[int, Dataset]) -> Dataset:
+        """The data (its seed's, where each seed had its own draw) as this run's model saw it: its modalities, its form of the text."""
         from workbench import methods
 
-        return methods.prepare(data.select(*self.config["modalities"]), methods.method(self.config["method"]).Config(**self.config["config"]))
+        config = methods.method(self.config["method"]).Config(**self.config["config"])
+        return methods.prepare(self.draw(data).select(*self.config["modalities"]), config)
 
     def model(self) -> FusionModel:
         """The trained model, rebuilt from config.json and model.safetensors, in evaluation mode on the CPU."""

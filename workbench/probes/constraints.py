@@ -31,7 +31,7 @@ def constraints_by_layer(runs: Iterable[Run], data: Dataset | Mapping[int, Datas
     """
     rows = []
     for run in runs:
-        found = run.prepared(data if isinstance(data, Dataset) else data[run.seed])[split]
+        found = run.prepared(data)[split]
         model = run.model()
         there = [name for name in TAPS if name in taps(model)]
         if there:

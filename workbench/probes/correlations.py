@@ -116,7 +116,7 @@ def whole_correlations(runs: Iterable[Run], data: Dataset | Mapping[int, Dataset
         models = run.model(), run.model_like(seed=run.seed)
         if not (isinstance(models[0].fusion, CorrelatedFusion) and models[0].fusion.has_correlation):
             continue
-        found = run.prepared(data if isinstance(data, Dataset) else data[run.seed])[split]
+        found = run.prepared(data)[split]
         told = [total_correlations(model, found, permutations=permutations) for model in models]
         rows += [(run.variant, run.seed, pair, *value, *told[1][pair]) for pair, value in told[0].items()]
     if not rows:

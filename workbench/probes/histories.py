@@ -49,7 +49,7 @@ def made_labels(run: Run, data: Dataset | Mapping[int, Dataset]) -> pd.DataFrame
     found = next((snapshots[name] for name in snapshots if set(snapshots[name].dims) == {"epoch", "sample", "modality"}), None)
     if found is None:
         raise DataError(f"the run {run.id} recorded no labels of its own making", where=str(run.path), expected="a run of self_mm or mmiln")
-    train = (data if isinstance(data, Dataset) else data[run.seed])["train"]
+    train = run.draw(data)["train"]
     frame = found.to_dataframe("value").reset_index().dropna(subset="value")
     return frame.assign(target=train.target.numpy()[frame["sample"].to_numpy(int)])[["epoch", "sample", "modality", "value", "target"]]
 

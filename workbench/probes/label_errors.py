@@ -44,7 +44,7 @@ def label_errors(runs: Iterable[Run], data: Dataset | Mapping[int, Dataset]) -> 
 def is_known(runs: Iterable[Run], data: Dataset | Mapping[int, Dataset]) -> bool:
     """True where some run made labels, and the data knows what each modality alone says for which one did."""
     runs = list(runs)
-    train = [(data if isinstance(data, Dataset) else data[run.seed])["train"] for run in runs]
+    train = [run.draw(data)["train"] for run in runs]
     return bool(runs) and all(set(made_labels(run, data)["modality"]) <= set(split.labels) for run, split in zip(runs, train, strict=True))
 
 
@@ -66,7 +66,7 @@ def _beside_truth(
 ) -> Iterator[tuple[tuple[str, int, int, str], np.ndarray, np.ndarray, np.ndarray]]:
     """Variant, seed, epoch and modality; the made labels, those of the whole, the true ones."""
     for run in runs:
-        train = (data if isinstance(data, Dataset) else data[run.seed])["train"]
+        train = run.draw(data)["train"]
         for (epoch, modality), frame in made_labels(run, data).groupby(["epoch", "modality"], sort=False):
             if modality not in train.labels:
                 known = f"the labels {', '.join(train.labels)}" if train.labels else "simulated data, or CH-SIMS"

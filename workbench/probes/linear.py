@@ -28,8 +28,7 @@ def probe_runs(runs: Iterable[Run], data: Dataset | Mapping[int, Dataset], *, sp
     """
     rows = []
     for run in runs:
-        source = data if isinstance(data, Dataset) else data[run.seed]
-        asked = run.prepared(source)
+        asked = run.prepared(data)
         model, task, plan = run.model(), make_task(asked.spec.task), Plan(**run.config["plan"])
         fitted, wanted = (predict(model, asked[name], plan).representations for name in ("train", split))
         for modality in model.modalities:

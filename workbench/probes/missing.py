@@ -149,7 +149,7 @@ def _questions(asked: Asked, data: Dataset | Mapping[int, Dataset], split: str) 
             source = data.select(*model.modalities).to(next(model.parameters()).device)
         else:
             model, plan, labels = one.model(), Plan(**one.config["plan"]), {"variant": one.variant, "seed": one.seed}
-            source = one.prepared(data if isinstance(data, Dataset) else data[one.seed])
+            source = one.prepared(data)
         yield _Question(model, source, plan, make_task(source.spec.task, loss=plan.loss), split, labels)
 
 

@@ -59,7 +59,7 @@ def gates_by_layer(runs: Iterable[Run], data: Dataset | Mapping[int, Dataset], *
     parts = []
     for run in runs:
         seen = record_split(run, data, f"{TAP}.*", split=split)
-        found = _split(run, data, split)
+        found = run.prepared(data)[split]
         frames = [_named(values.to_dataframe("value").reset_index(), str(name)) for name, values in seen.items()]
         frame = _without_missing(pd.concat(frames, ignore_index=True), found)
         parts.append(frame.assign(variant=run.variant, seed=run.seed))
@@ -100,7 +100,7 @@ def gate_movement(runs: Iterable[Run], data: Dataset | Mapping[int, Dataset], *,
         if not has_openness(run):
             raise ConfigError(f"the model of run {run.id} has no gates by layer", expected="mmiln with has_gates=True")
         seen = record_split(run, data, "fusion.*.layers.*.retain", "fusion.*.layers.*.compound", split=split)
-        there = _present(_split(run, data, split))
+        there = _present(run.prepared(data)[split])
         for name, values in seen.items():
             stream, modality, layer, gate = SINGLE.fullmatch(str(name)).groups()
             known, values = GATES[gate if stream == "fused" else f"unimodal_{gate}"], values[there[modality]]
@@ -119,11 +119,6 @@ def _without_missing(frame: pd.DataFrame, split: Split) -> pd.DataFrame:
     """Without the rows of samples that lack the modality: its own gates stand at sigmoid(0) = .5 there, the screening gate at 0."""
     there = {name: dict(zip(split.ids, values.tolist(), strict=True)) for name, values in _present(split).items()}
     return frame[[there[name][sample] for name, sample in zip(frame["modality"], frame["sample"], strict=True)]]
-
-
-def _split(run: Run, data: Dataset | Mapping[int, Dataset], split: str) -> Split:
-    """A split as the run's model sees it."""
-    return run.prepared(data if isinstance(data, Dataset) else data[run.seed])[split]
 
 
 def _present(split: Split) -> dict[str, np.ndarray]:
