@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
@@ -63,6 +64,17 @@ def finished(folder: Path) -> pd.DataFrame:
     return table[table["state"] == "complete"]
 
 
+def is_in_training(folder: Path, count: int) -> bool:
+    """So many trials are finished and a further one has just begun: a kill between two trials would interrupt nothing."""
+    if len(finished(folder)) < count:
+        return False
+    for path in (folder / "killed" / "runs").glob(".*.part/config.json"):
+        with suppress(FileNotFoundError):  # it has ended meanwhile
+            if time.time() - path.stat().st_mtime < 0.5:
+                return True
+    return False
+
+
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory):
     """The same sweep without any trouble."""
@@ -90,7 +102,7 @@ def check_whole(folder: Path, kept: pd.DataFrame, unbroken: Sweep) -> Sweep:
 @pytest.mark.parametrize("workers", [1, 2])
 def test_kill_9_of_the_driver(tmp_path, workers, start, unbroken):
     process = start(tmp_path, workers)
-    wait(lambda: len(finished(tmp_path)) >= 2, 240, "two finished trials")
+    wait(lambda: is_in_training(tmp_path, 2), 240, "two finished trials and a third in training")
     process.send_signal(signal.SIGKILL)
     process.communicate()
     # The workers have no driver any more: they end by themselves, they do not train on.
@@ -115,8 +127,7 @@ def test_kill_9_of_a_driver_whose_workers_are_not_its_own(tmp_path, start, unbro
         Client(cluster, set_as_default=False) as client,
     ):
         process = start(tmp_path, cluster.scheduler_address)
-        wait(lambda: len(finished(tmp_path)) >= 1, 240, "a finished trial")
-        assert any(client.run(is_training).values())
+        wait(lambda: len(finished(tmp_path)) >= 1 and any(client.run(is_training).values()), 240, "a finished trial and one in training")
         process.send_signal(signal.SIGKILL)
         process.communicate()
         # Nobody wants these trainings any more: they end after their epoch, with the checkpoint kept.
@@ -155,7 +166,7 @@ def test_kill_9_of_everything_twice(tmp_path, start, unbroken):
 @pytest.mark.parametrize("workers", [1, 2])
 def test_ctrl_c_ends_cleanly_and_the_same_command_goes_on(tmp_path, workers, start, unbroken):
     process = start(tmp_path, workers)
-    wait(lambda: len(finished(tmp_path)) >= 1, 240, "a finished trial")
+    wait(lambda: is_in_training(tmp_path, 1), 240, "a finished trial and a second in training")
     # As the keyboard does it: the whole group hears it.
     os.killpg(process.pid, signal.SIGINT)
     _, error = process.communicate(timeout=60)
