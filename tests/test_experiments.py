@@ -52,9 +52,9 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     """(variant's modalities, seed) of every training that was really done."""
     names, run = [], fitting.Progress.run
 
-    def count(self: Any, data: Dataset, on_epoch: Any) -> None:
-        names.append((",".join(data.modalities), self.wanted.plan.seed))
-        run(self, data, on_epoch)
+    def count(self: Any, on_epoch: Any) -> None:
+        names.append((",".join(self.data.modalities), self.wanted.plan.seed))
+        run(self, on_epoch)
 
     monkeypatch.setattr(fitting.Progress, "run", count)
     return names
@@ -177,10 +177,10 @@ def test_nothing_to_compare(go, toy, variants, seeds):
 def test_ctrl_c_stops_a_comparison_and_keeps_what_is_finished(go, toy, monkeypatch, tmp_path):
     run = fitting.Progress.run
 
-    def interrupted(self: Any, data: Dataset, on_epoch: Any) -> Iterator[None]:
+    def interrupted(self: Any, on_epoch: Any) -> Iterator[None]:
         if self.wanted.plan.seed == 1:
             raise KeyboardInterrupt
-        run(self, data, on_epoch)
+        run(self, on_epoch)
 
     monkeypatch.setattr(fitting.Progress, "run", interrupted)
     with pytest.raises(KeyboardInterrupt):

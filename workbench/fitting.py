@@ -28,7 +28,7 @@ from workbench.recording import describe, epoch_means, finish, packed, watched
 from workbench.runs import Run, Workspace, discard_parts, workspace
 from workbench.stages import entered
 from workbench.tracing import complete
-from workbench.training import Epoch, TrainingState, training
+from workbench.training import Epoch, OnTick, TrainingState, training
 
 CHECKPOINT_SECONDS = 10.0
 """Least time between two checkpoints: a training that is killed loses at most this and the epoch it was in."""
@@ -69,18 +69,28 @@ def fit(
         # The same training under another name in another table is the same run.
         found = Run.load(finished)
         return replace(found, config={**found.config, "variant": wanted.variant})
+    model = begin(wanted, data, identity["fingerprint"])
+    with workspace(Path(runs), run_id, resume=resume) as space:
+        space.write("config.json", lambda path: path.write_text(json.dumps(describe(wanted, data, identity), indent=1)))
+        progress = Progress(model, wanted, data, space, checkpoint_seconds)
+        progress.run(on_epoch)
+        return Run.load(finish(space, model, data, wanted, progress))
+
+
+def begin(wanted: Order, data: Dataset, data_fingerprint: str) -> FusionModel:
+    """The model as it is before the first epoch, with its balancing rule.
+
+    Raises:
+        ConfigError: a part or a start that does not fit the model.
+    """
     model = methods.build(wanted.method, wanted.config, data.spec, seed=wanted.plan.seed)
     balancing.attach(model, wanted.balance, wanted.balance_config, data.spec, seed=wanted.plan.seed)
     for stage in wanted.stages:
         check_parts(model, stage_plan(wanted.plan, stage))
     if wanted.start is not None:
-        wanted.start.load_into(model, identity["fingerprint"])
+        wanted.start.load_into(model, data_fingerprint)
         wanted.start.check(model, data, wanted.plan)
-    with workspace(Path(runs), run_id, resume=resume) as space:
-        space.write("config.json", lambda path: path.write_text(json.dumps(describe(wanted, data, identity), indent=1)))
-        progress = Progress(space, model, wanted, checkpoint_seconds)
-        progress.run(data, on_epoch)
-        return Run.load(finish(space, model, data, wanted, progress))
+    return model
 
 
 def discard(method: str, data: Dataset, *, runs: str | Path = "runs", **settings: Any) -> None:
@@ -102,70 +112,102 @@ class Progress:
     """The epochs of a run so far, stage by stage, and their checkpoint.
 
     Args:
-        space: the run's folder in the making.
         model: the model in training.
         wanted: how it trains.
+        data: what it trains on. A `Progress` that is steered may get other data of the same make between two epochs (see `is_renewed`).
+        space: the run's folder in the making; None: nothing is written on the way.
         checkpoint_seconds: least time between two checkpoints.
+        counted_from: the first epoch that may be the best one.
+        is_renewed: set between two epochs, it lets the next one begin with the data, rule and optimizer that there are then.
     """
 
-    space: Workspace
     model: FusionModel
     wanted: Order
-    checkpoint_seconds: float
+    data: Dataset
+    space: Workspace | None = None
+    checkpoint_seconds: float = CHECKPOINT_SECONDS
     epochs: list[dict[str, Any]] = field(default_factory=list)
     steps: list[torch.Tensor] = field(default_factory=list)
     snapshots: list[dict[str, Any]] = field(default_factory=list)
     saved: int = 0
     last: float = field(default_factory=time.monotonic)
     facts: dict[str, float] = field(default_factory=dict)
+    counted_from: int = 1
+    is_renewed: bool = False
 
-    def run(self, data: Dataset, on_epoch: Any) -> None:
-        """Trains stage by stage to the end, from the checkpoint where there is one."""
-        checkpoint = self.load() if self.space.state_path.is_file() else None
-        with deferred_interrupt() as is_interrupted:
-            for number, stage in enumerate(self.wanted.stages):
-                if checkpoint is not None and number < checkpoint["stage"]:
-                    continue
-                with entered(self.model, stage):
-                    state = TrainingState.start(self.model, plan := stage_plan(self.wanted.plan, stage))
-                    if checkpoint is not None and number == checkpoint["stage"]:
-                        state.load(checkpoint["state"])
-                    self.run_stage(number, state, plan, data, on_epoch, is_interrupted)
-                    # What the rule counted over all epochs; the best epoch's weights take its counters back.
-                    self.facts = self.model.balance.facts()
-                    self.model.load_state_dict(state.best_weights)
-
-    def run_stage(self, number: int, state: TrainingState, plan: Plan, data: Dataset, on_epoch: Any, is_interrupted: Any) -> None:
-        """The epochs of one stage.
+    def run(self, on_epoch: Any) -> None:
+        """Trains stage by stage to the end, from the checkpoint where there is one.
 
         Raises:
             TrainingError: the loss became nan; the message says what is kept.
         """
-        try:
-            for epoch in training(self.model, data, plan, state=state, watch=watched(self.model)):
-                self.keep(epoch)
+        checkpoint = self.load() if self.space.state_path.is_file() else None
+        with deferred_interrupt() as is_interrupted:
+            for point in self.train(checkpoint):
                 if on_epoch is not None:
-                    self.show(epoch, on_epoch, number, state)
+                    self.show(point, on_epoch)
                 if is_interrupted() or time.monotonic() - self.last >= self.checkpoint_seconds:
-                    self.save(number, state)
+                    self.save(point)
                     self.last = time.monotonic()
                 if is_interrupted():
                     raise KeyboardInterrupt
-        except TrainingError as error:
-            if not error.where:
-                kept = (
-                    f"epochs 1 to {self.saved} are in {self.space.path}; resume with other rates is a new run" if self.saved else "no checkpoint yet"
-                )
-                stage = f"stage {self.model.stage.name}; " if self.model.stage is not None else ""
-                raise TrainingError(error.what, where=f"{stage}{kept}", expected=error.expected or "a finite loss", do=error.do) from error
-            raise
 
-    def show(self, epoch: Epoch, on_epoch: Any, number: int, state: TrainingState) -> None:
+    def train(self, checkpoint: dict[str, Any] | None = None, *, on_tick: OnTick | None = None) -> Iterator["Point"]:
+        """Stage by stage to the end; yields each finished epoch, which is in the record by then.
+
+        Args:
+            checkpoint: `stage` (its number) and `state` to go on from; None begins with the first stage.
+            on_tick: see `workbench.training.OnTick`.
+
+        Raises:
+            TrainingError: the loss became nan; the message says what is kept.
+        """
+        for number, stage in enumerate(self.wanted.stages):
+            if checkpoint is not None and number < checkpoint["stage"]:
+                continue
+            with entered(self.model, stage):
+                state = TrainingState.start(self.model, plan := stage_plan(self.wanted.plan, stage))
+                if checkpoint is not None and number == checkpoint["stage"]:
+                    state.load(checkpoint["state"])
+                yield from self._train_stage(Point(number, plan, state), on_tick)
+                self.settle(state)
+
+    def _train_stage(self, point: "Point", on_tick: OnTick | None) -> Iterator["Point"]:
+        """The epochs of one stage."""
+        self.is_renewed = True
+        while self.is_renewed:
+            self.is_renewed = False
+            try:
+                for epoch in training(self.model, self.data, point.plan, state=point.state, watch=watched(self.model), on_tick=on_tick):
+                    self.keep(epoch)
+                    yield replace(point, epoch=epoch)
+                    if self.is_renewed:
+                        break
+            except TrainingError as error:
+                if not error.where:
+                    raise self.say_kept(error) from error
+                raise
+
+    def settle(self, state: TrainingState) -> None:
+        """Takes the best epoch's weights, and what the rule counted over all epochs (the best epoch's weights take its counters back)."""
+        self.facts = self.model.balance.facts()
+        self.model.load_state_dict(state.best_weights)
+
+    def say_kept(self, error: TrainingError) -> TrainingError:
+        """The error, with what is kept of the run."""
+        if self.space is None:
+            kept = f"epochs 1 to {len(self.epochs)} are kept" if self.epochs else "in the first epoch"
+        else:
+            kept = f"epochs 1 to {self.saved} are in {self.space.path}; resume with other rates is a new run" if self.saved else "no checkpoint yet"
+        stage = f"stage {self.model.stage.name}; " if self.model.stage is not None else ""
+        return TrainingError(error.what, where=f"{stage}{kept}", expected=error.expected or "a finite loss", do=error.do)
+
+    def show(self, point: "Point", on_epoch: Any) -> None:
         """Shows an epoch to the caller, who may stop the training by a KeyboardInterrupt: the epoch is kept first."""
         try:
-            on_epoch(epoch)
+            on_epoch(point.epoch)
         except KeyboardInterrupt:
-            self.save(number, state)
+            self.save(point)
             raise
 
     def keep(self, epoch: Epoch) -> None:
@@ -180,9 +222,9 @@ class Progress:
         if epoch.snapshot is not None:
             self.snapshots.append(packed(epoch.snapshot))
 
-    def save(self, number: int, state: TrainingState) -> None:
+    def save(self, point: "Point") -> None:
         """Writes the checkpoint of a stage, whole or not at all."""
-        content = {"stage": number, "state": state.save(), "epochs": self.epochs, "steps": self.steps, "snapshots": self.snapshots}
+        content = {"stage": point.stage, "state": point.state.save(), "epochs": self.epochs, "steps": self.steps, "snapshots": self.snapshots}
         self.space.write("state.pt", lambda path: torch.save(content, path))
         self.saved = len(self.epochs)
 
@@ -194,6 +236,16 @@ class Progress:
         self.epochs, self.steps, self.saved = content["epochs"], [complete(steps.cpu()) for steps in content["steps"]], len(content["epochs"])
         self.snapshots = content["snapshots"]
         return content
+
+
+@dataclass(frozen=True)
+class Point:
+    """Where a training stands: the `stage`'s number, the `plan` that holds in it, its `state`, and the `epoch` just finished."""
+
+    stage: int
+    plan: Plan
+    state: TrainingState
+    epoch: Epoch | None = None
 
 
 @contextmanager

@@ -66,7 +66,7 @@ def finish(space: Workspace, model: FusionModel, data: Dataset, wanted: "Order",
     device = next(model.parameters()).device
     task = make_task(data.spec.task, loss=wanted.plan.loss)
     metrics: dict[str, Any] = {
-        "best_epoch": best_epoch(progress.epochs, progress.epochs[-1]["stage"])["number"],
+        "best_epoch": best_epoch(progress.epochs[progress.counted_from - 1 :], progress.epochs[-1]["stage"])["number"],
         "epochs": len(progress.epochs),
         "seconds": sum(epoch["seconds"] for epoch in progress.epochs),
     }

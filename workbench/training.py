@@ -10,7 +10,7 @@ gives the same numbers as an unbroken one.
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -30,6 +30,22 @@ from workbench.surroundings import keep_freed_memory
 from workbench.taps import record
 from workbench.tasks import Task, make_task
 from workbench.tracing import StepTrace
+
+TICK_SECONDS = 0.25
+"""Least time between two looks into an epoch that is still running."""
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A look into a running epoch: its `number`, the share `done` of its steps (0 to 1), the mean task `loss` of the batches since the last look."""
+
+    number: int
+    done: float
+    loss: float
+
+
+OnTick = Callable[[Tick], None]
+"""Called about every `TICK_SECONDS` within an epoch, between two steps; what it raises ends the epoch at once and comes out of `training`."""
 
 
 @dataclass
@@ -130,7 +146,15 @@ class Epoch:
     __hash__ = object.__hash__
 
 
-def training(model: FusionModel, data: Dataset, plan: Plan, *, state: TrainingState | None = None, watch: Sequence[str] = ()) -> Iterator[Epoch]:
+def training(
+    model: FusionModel,
+    data: Dataset,
+    plan: Plan,
+    *,
+    state: TrainingState | None = None,
+    watch: Sequence[str] = (),
+    on_tick: OnTick | None = None,
+) -> Iterator[Epoch]:
     """Trains a model and yields each finished epoch; ends after `plan.epochs`, or when valid loss has not fallen for `plan.patience` epochs.
 
     Args:
@@ -139,6 +163,7 @@ def training(model: FusionModel, data: Dataset, plan: Plan, *, state: TrainingSt
         plan: how to train; may be changed between epochs.
         state: where to go on; None starts afresh.
         watch: names of taps to record on valid after each epoch (`Epoch.watched`).
+        on_tick: see `OnTick`.
 
     Raises:
         TrainingError: the loss became nan or infinite; the message names epoch and batch.
@@ -154,7 +179,7 @@ def training(model: FusionModel, data: Dataset, plan: Plan, *, state: TrainingSt
     held = model.balance.hold_out(data["train"], plan.seed)
     while state.number < plan.epochs and state.number - state.best_number < plan.patience:
         with epoch_randomness(plan, state.number + 1), determinism(plan.is_deterministic):
-            epoch = run_epoch(model, data, plan, state, task, watch=watch, held=held)
+            epoch = run_epoch(model, data, plan, state, task, watch=watch, held=held, on_tick=on_tick)
         yield epoch
 
 
@@ -164,7 +189,15 @@ def learners(model: FusionModel) -> list[FromTrain]:
 
 
 def run_epoch(
-    model: FusionModel, data: Dataset, plan: Plan, state: TrainingState, task: Task, *, watch: Sequence[str] = (), held: Tensor | None = None
+    model: FusionModel,
+    data: Dataset,
+    plan: Plan,
+    state: TrainingState,
+    task: Task,
+    *,
+    watch: Sequence[str] = (),
+    held: Tensor | None = None,
+    on_tick: OnTick | None = None,
 ) -> Epoch:
     """One epoch: train (but for the rows that the balancing rule holds out), score on valid, probe."""
     begin = time.perf_counter()
@@ -173,7 +206,7 @@ def run_epoch(
     model.balance.look(number, lambda rows: predict(model, data["train"], plan, rows=rows))
     for module in learners(model):
         module.begin_epoch(number)
-    train, steps, train_loss, auxiliary = train_epoch(model, data["train"], plan, state.optimizer, task, number=number, held=held)
+    train, steps, train_loss, auxiliary = train_epoch(model, data["train"], plan, state.optimizer, task, number=number, held=held, on_tick=on_tick)
     with record(model, *watch) as trace:
         valid = predict(model, data["valid"], plan)
     valid_loss = float(task.loss(valid.prediction, data["valid"].target))
@@ -206,7 +239,15 @@ def run_epoch(
 
 
 def train_epoch(
-    model: FusionModel, split: Split, plan: Plan, optimizer: torch.optim.Optimizer, task: Task, *, number: int, held: Tensor | None = None
+    model: FusionModel,
+    split: Split,
+    plan: Plan,
+    optimizer: torch.optim.Optimizer,
+    task: Task,
+    *,
+    number: int,
+    held: Tensor | None = None,
+    on_tick: OnTick | None = None,
 ) -> tuple[tuple[Tensor, Tensor], Tensor | None, float, dict[str, float]]:
     """All training samples but the held-out rows once: (predictions, targets), traces, mean loss, mean auxiliary losses."""
     model.train()
@@ -218,7 +259,8 @@ def train_epoch(
     auxiliary: dict[str, list[Tensor]] = {}
     batches = split.serve(rows)
     optimizer.zero_grad()
-    for group in groups:
+    looked, seen = time.monotonic(), 0
+    for place, group in enumerate(groups, start=1):
         samples = sum(map(len, group))
         for part in group:
             batch, share = next(batches), len(part) / samples
@@ -251,6 +293,9 @@ def train_epoch(
         optimizer.zero_grad()
         if trace is not None:
             trace.after_update()
+        if on_tick is not None and time.monotonic() - looked >= TICK_SECONDS:
+            on_tick(Tick(number, place / len(groups), float(torch.stack(losses[seen:]).mean())))
+            looked, seen = time.monotonic(), len(losses)
     mean_loss = checked_mean(torch.stack(losses), rows, number=number)
     means = {term: float(torch.stack(values).mean()) for term, values in auxiliary.items()}
     return (torch.cat(predictions).cpu(), torch.cat(targets).cpu()), trace.read() if trace is not None else None, mean_loss, means
