@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import re
 import shutil
 import signal
 import socket
@@ -41,12 +42,34 @@ def postgres_user() -> str | None:
     pytest.skip("PostgreSQL refuses to run as root, and there is no other user")
 
 
+def server_programs(debian: Path = Path("/usr/lib/postgresql")) -> dict[str, str]:
+    """Where `initdb` and `pg_ctl` lie, if they do: on the PATH, else where Debian's package keeps them, the newest version first."""
+    folders = sorted(debian.glob("*/bin"), key=lambda path: [int(number) for number in re.findall(r"\d+", path.parent.name)], reverse=True)
+    places = [None, *map(str, folders)]
+    found = {name: next((path for place in places if (path := shutil.which(name, path=place))), None) for name in ("initdb", "pg_ctl")}
+    return {name: path for name, path in found.items() if path}
+
+
+def test_the_server_is_found_where_debian_keeps_it(tmp_path, monkeypatch):
+    for version in ("9.6", "15", "16"):
+        for name in ("initdb", "pg_ctl"):
+            program = tmp_path / version / "bin" / name
+            program.parent.mkdir(parents=True, exist_ok=True)
+            program.touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
+    assert server_programs(tmp_path) == {name: str(tmp_path / "16" / "bin" / name) for name in ("initdb", "pg_ctl")}
+    assert server_programs(tmp_path / "15") == {}
+    monkeypatch.setenv("PATH", str(tmp_path / "15" / "bin"))
+    assert server_programs(tmp_path)["initdb"] == str(tmp_path / "15" / "bin" / "initdb"), "what is on the PATH wins"
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     """URL of a fresh server on a free port of 127.0.0.1."""
-    missing = [name for name in ("initdb", "pg_ctl") if shutil.which(name) is None]
+    programs = server_programs()
+    missing = [name for name in ("initdb", "pg_ctl") if name not in programs]
     if missing:
-        pytest.skip(f"no PostgreSQL server here: {', '.join(missing)} not on the PATH")
+        pytest.skip(f"no PostgreSQL server here: {', '.join(missing)} neither on the PATH nor in /usr/lib/postgresql (apt install postgresql)")
     pytest.importorskip("psycopg", reason="psycopg is not installed")
     user = postgres_user()
     folder = Path(subprocess.run(["mktemp", "-d", "/tmp/pgXXXXXX"], capture_output=True, text=True, check=True).stdout.strip())
@@ -62,13 +85,13 @@ def server(tmp_path_factory):
 
     data = str(folder / "data")
     try:
-        run("initdb", "-D", data, "-U", "tester", "--auth=trust", "--no-sync")
+        run(programs["initdb"], "-D", data, "-U", "tester", "--auth=trust", "--no-sync")
         options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder} -c fsync=off"
-        run("pg_ctl", "-D", data, "-o", options, "-l", str(folder / "log"), "-w", "start")
+        run(programs["pg_ctl"], "-D", data, "-o", options, "-l", str(folder / "log"), "-w", "start")
         try:
             yield f"postgresql://tester:unused@127.0.0.1:{port}/postgres"
         finally:
-            run("pg_ctl", "-D", data, "-m", "immediate", "stop")
+            run(programs["pg_ctl"], "-D", data, "-m", "immediate", "stop")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
