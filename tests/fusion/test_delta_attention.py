@@ -259,6 +259,21 @@ def test_content_sees_an_offset_unless_it_is_centred():
         assert moved < 1e-10 if is_centred else moved > 0.1
 
 
+@pytest.mark.parametrize("settings", [{"direction": "backward"}, {"window": 1}, {"window": 1, "direction": "backward"}], ids=str)
+@pytest.mark.parametrize(("kernel", "before", "ahead"), [(1, 0, 0), (3, 1, 1), (4, 1, 2)])
+def test_the_convolution_sees_a_little_further_than_window_and_direction(settings, kernel, before, ahead):
+    torch.manual_seed(2)
+    module = DeltaEncoder(ModalitySpec("sequence", 5, TIME), size=SIZE, heads=HEADS, kernel_size=kernel, embedding_size=3, **settings).double().eval()
+    x, mask, window, direction = steps(size=5)[:1], MASK[:1], settings.get("window"), settings.get("direction", "both")
+    said = module(Modality(x, mask)).values
+    for j in range(TIME):
+        changed = x.clone()
+        changed[0, j] += 1
+        moved = (module(Modality(changed, mask)).values - said).abs().amax(-1)[0] > 1e-12
+        reached = [m for m in range(TIME) if m - before <= j <= m + ahead]
+        assert moved.tolist() == [any(reference.may_see(i, m, window, direction) for m in reached) for i in range(TIME)]
+
+
 @pytest.mark.parametrize("settings", [{}, {"is_centred": True}, {"padding": "zeros"}, {"window": 2, "direction": "backward"}], ids=str)
 @pytest.mark.parametrize("length", [1, TIME])
 def test_the_encoder_meets_the_transcription(settings, length):

@@ -20,7 +20,8 @@ Misprints, and how they are read:
 
 Decides (and the setting that switches it):
 - A step sees earlier and later ones, though the paper admits i <= j: its text hopes for no look ahead, and i <= j is one. `direction=forward` is as
-  printed, `backward` is causal. The "sliding window" has no printed size: `window`, none by default.
+  printed, `backward` admits no later step. The "sliding window" has no printed size: `window`, none by default. Both are of X^: the convolution of
+  Eq. (9) in front of them still sees half of its kernel ahead, so that only `backward` with `kernel_size=1` looks at nothing later in the recording.
 - W_rel is shared by the heads (the paper: "can be"): `positions`. Without it the same module is plain attention; without content it is RPE alone:
   `has_content`.
 - Values and content scores still see a constant offset of a modality; only RPE does not. `is_centred` takes each sample's mean out, which is not the
