@@ -14,6 +14,7 @@ from workbench.data.readers.av_digits import read as read_card
 from workbench.data.readers.av_digits import read_wave
 from workbench.data.reading.mel import FLOOR, hertz_to_mel, log_mel, mel_filters, mel_to_hertz
 from workbench.errors import ConfigError, DataError
+from workbench.fitting import fit
 
 CARD = """---
 name: spoken
@@ -236,3 +237,13 @@ def test_real_recordings(real):
     lengths = torch.cat([split.columns["audio"].lengths for split in data.splits.values()]) / 100
     # 0.14 to 0.88 s long, mean 0.43 s; frames begin every 10 ms and end 15 ms before the sound does.
     assert [float(lengths.min()), float(lengths.max()), float(lengths.mean())] == pytest.approx([0.14, 0.88, 0.43], abs=0.03)
+
+
+def test_mldfa_aligns_nothing_where_a_voice_meets_an_image(path, tmp_path):
+    data = load(str(path))
+    sizes = {"hidden_size": 4, "encoder_heads": 2, "encoder_layers": 1, "heads": 2}
+    run = fit("mldfa", data, config=sizes, plan={"epochs": 1, "batch_size": 4}, runs=tmp_path / "runs")
+    networks = {name: type(encoder).__name__ for name, encoder in run.model().encoders.items()}
+    assert networks == {"audio": "ConvLSTMSteps", "image": "PatchTransformer"}
+    assert run.model().fusion.alignment.reference is None
+    assert 0 <= run.metrics["test"]["accuracy"] <= 1

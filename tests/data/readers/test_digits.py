@@ -5,6 +5,7 @@ from workbench.data import load
 from workbench.data.card import DataCard, card
 from workbench.data.readers.digits import read, spectrum, stroke
 from workbench.errors import ConfigError, DataError
+from workbench.fitting import fit
 
 
 def test_stroke_of_an_image_by_hand():
@@ -56,3 +57,12 @@ def test_other_counts_presets_and_options_are_refused(tmp_path):
         load("digits/big")
     with pytest.raises(ConfigError, match='unknown option "seed"'):
         load("digits", seed=1)
+
+
+def test_mldfa_reads_image_stroke_and_spectrum_by_their_own_networks(tmp_path):
+    data = load("digits")
+    sizes = {"hidden_size": 8, "encoder_heads": 2, "encoder_layers": 1, "heads": 2}
+    run = fit("mldfa", data, config=sizes, plan={"epochs": 2, "batch_size": 32, "learning_rate": 3e-3, "is_traced": False}, runs=tmp_path)
+    networks = {name: type(encoder).__name__ for name, encoder in run.model().encoders.items()}
+    assert networks == {"image": "PatchTransformer", "stroke": "ConvLSTMSteps", "spectrum": "MeanMLP"}
+    assert run.metrics["test"]["accuracy"] > 0.3, "ten classes, a tenth by chance"

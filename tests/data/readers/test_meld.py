@@ -9,6 +9,7 @@ from workbench.data import load
 from workbench.data.card import DataCard
 from workbench.data.readers.meld import read
 from workbench.errors import ConfigError, DataError
+from workbench.fitting import fit
 
 HEADER = ["Sr No.", "Utterance", "Speaker", "Emotion", "Sentiment", "Dialogue_ID", "Utterance_ID", "Season", "Episode", "StartTime", "EndTime"]
 EMOTIONS = ["neutral", "surprise", "fear", "sadness", "joy", "disgust", "anger"]
@@ -377,3 +378,11 @@ def test_raw_utterances_with_numbers_that_nobody_writes(root):
     dump(root / "raw.pkl", tuple(parts))
     with pytest.raises(DataError, match=r"raw\.pkl, ids, dialogue 0"):
         read(raw_card(root), root)
+
+
+def test_mldfa_tells_emotions_from_words_and_a_vector(root, tmp_path):
+    sizes = {"hidden_size": 4, "encoder_heads": 2, "encoder_layers": 1, "heads": 2, "embedding_size": 4}
+    run = fit("mldfa", read(small(root), root), config=sizes, plan={"epochs": 1, "batch_size": 3}, runs=tmp_path / "runs")
+    networks = {name: type(encoder).__name__ for name, encoder in run.model().encoders.items()}
+    assert networks == {"text": "StepTransformer", "audio": "MeanMLP"}
+    assert {"accuracy", "f1_weighted"} <= set(run.metrics["test"])

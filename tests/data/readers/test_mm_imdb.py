@@ -16,6 +16,7 @@ from workbench.data.card import card
 from workbench.data.readers.mm_imdb_raw import spaced
 from workbench.data.reading.mm_imdb_words import read_vocabulary
 from workbench.errors import ConfigError, DataError, MissingDataError
+from workbench.fitting import fit
 
 HEAD = """---
 name: films
@@ -551,3 +552,12 @@ def test_cards_without_files_say_where_to_get_them(tmp_path):
         assert len(found.task.classes) == 23
         assert (found.splits["train"], found.splits["valid"], found.splits["test"]) == (15552, 2608, 7799)
     assert card("mmimdb").task.classes == card("mmimdb_raw").task.classes
+
+
+def test_mldfa_reads_posters_and_plots_for_several_genres(path, tmp_path):
+    data = load(str(path), image="pixels", text="ids")
+    sizes = {"hidden_size": 4, "encoder_heads": 2, "encoder_layers": 1, "heads": 2, "embedding_size": 4}
+    run = fit("mldfa", data, config=sizes, plan={"epochs": 1, "batch_size": 2}, runs=tmp_path / "runs")
+    networks = {name: type(encoder).__name__ for name, encoder in run.model().encoders.items()}
+    assert networks == {"image": "PatchTransformer", "text": "StepTransformer"}
+    assert {"f1_micro", "f1_macro", "accuracy"} <= set(run.metrics["test"])
