@@ -28,7 +28,7 @@ from workbench.recording import describe, epoch_means, finish, packed, watched
 from workbench.runs import Run, Workspace, discard_parts, workspace
 from workbench.stages import entered
 from workbench.tracing import complete
-from workbench.training import Epoch, OnTick, TrainingState, training
+from workbench.training import RANDOM, Epoch, OnTick, TrainingState, training
 
 CHECKPOINT_SECONDS = 10.0
 """Least time between two checkpoints: a training that is killed loses at most this and the epoch it was in."""
@@ -83,8 +83,9 @@ def begin(wanted: Order, data: Dataset, data_fingerprint: str) -> FusionModel:
     Raises:
         ConfigError: a part or a start that does not fit the model.
     """
-    model = methods.build(wanted.method, wanted.config, data.spec, seed=wanted.plan.seed)
-    balancing.attach(model, wanted.balance, wanted.balance_config, data.spec, seed=wanted.plan.seed)
+    with RANDOM:
+        model = methods.build(wanted.method, wanted.config, data.spec, seed=wanted.plan.seed)
+        balancing.attach(model, wanted.balance, wanted.balance_config, data.spec, seed=wanted.plan.seed)
     for stage in wanted.stages:
         check_parts(model, stage_plan(wanted.plan, stage))
     if wanted.start is not None:
@@ -170,7 +171,7 @@ class Progress:
                 if checkpoint is not None and number == checkpoint["stage"]:
                     state.load(checkpoint["state"])
                 yield from self._train_stage(Point(number, plan, state), on_tick)
-                self.settle(state)
+                self.settle(state.best_weights)
 
     def _train_stage(self, point: "Point", on_tick: OnTick | None) -> Iterator["Point"]:
         """The epochs of one stage."""
@@ -188,10 +189,10 @@ class Progress:
                     raise self.say_kept(error) from error
                 raise
 
-    def settle(self, state: TrainingState) -> None:
-        """Takes the best epoch's weights, and what the rule counted over all epochs (the best epoch's weights take its counters back)."""
+    def settle(self, weights: dict[str, torch.Tensor]) -> None:
+        """Takes the best epoch's weights, and notes first what the rule counted over all epochs (those weights take its counters back)."""
         self.facts = self.model.balance.facts()
-        self.model.load_state_dict(state.best_weights)
+        self.model.load_state_dict(weights)
 
     def say_kept(self, error: TrainingError) -> TrainingError:
         """The error, with what is kept of the run."""

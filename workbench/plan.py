@@ -147,6 +147,13 @@ def make_optimizer(model: FusionModel, plan: Plan) -> torch.optim.Optimizer:
     return kind(groups, lr=plan.learning_rate)
 
 
+def carried_optimizer(before: torch.optim.Optimizer, model: FusionModel, plan: Plan) -> torch.optim.Optimizer:
+    """A new optimizer for the model as it is now; what the one before knew of a parameter that is still there (Adam's moments) is carried over."""
+    made = make_optimizer(model, plan)
+    made.state.update({p: before.state[p] for group in made.param_groups for p in group["params"] if p in before.state})
+    return made
+
+
 def _part(name: str, plan: Plan) -> str:
     """The longest name in `plan.rates` that a parameter's name begins with; empty where there is none."""
     return max((part for part in plan.rates if name == part or name.startswith(f"{part}.")), key=len, default="")

@@ -88,6 +88,8 @@ class Run:
         groups = {"config": self.config.get("config", {}), "balance": self.config.get("balance_config", {}), "plan": plan, "data": data}
         if "start" in self.config:
             groups["start"] = {key: self.config["start"][key] for key in ("settings", "stages")}
+        if "changes" in self.config:
+            groups["changed"] = {f"{number}.{key}": value for number, change in enumerate(self.config["changes"]) for key, value in change.items()}
         flat = {f"{group}.{key}": value for group, values in groups.items() for key, value in values.items()}
         return {**flat, "method": self.config["method"], "rule": self.config["balance"], "modalities": self.config.get("modalities")}
 

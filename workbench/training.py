@@ -9,6 +9,7 @@ gives the same numbers as an unbroken one.
 """
 
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -30,6 +31,9 @@ from workbench.surroundings import keep_freed_memory
 from workbench.taps import record
 from workbench.tasks import Task, make_task
 from workbench.tracing import StepTrace
+
+RANDOM = threading.RLock()
+"""Held while something depends on torch's random state, which all threads of a process share: several trainings take turns, epoch by epoch."""
 
 TICK_SECONDS = 0.25
 """Least time between two looks into an epoch that is still running."""
@@ -178,7 +182,7 @@ def training(
         module.begin(data["train"], task)
     held = model.balance.hold_out(data["train"], plan.seed)
     while state.number < plan.epochs and state.number - state.best_number < plan.patience:
-        with epoch_randomness(plan, state.number + 1), determinism(plan.is_deterministic):
+        with RANDOM, epoch_randomness(plan, state.number + 1), determinism(plan.is_deterministic):
             epoch = run_epoch(model, data, plan, state, task, watch=watch, held=held, on_tick=on_tick)
         yield epoch
 
