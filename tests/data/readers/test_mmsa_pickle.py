@@ -8,6 +8,8 @@ from workbench.data import load
 from workbench.data.card import DataCard
 from workbench.data.readers.mmsa_pickle import read
 from workbench.errors import ConfigError, DataError
+from workbench.fitting import fit
+from workbench.probes.label_errors import MADE, WHOLE, is_known, label_errors
 
 SIZES = {"train": 12, "valid": 5, "test": 6}
 STEPS = {"text": 8, "audio": 11, "vision": 9}
@@ -246,6 +248,23 @@ def test_labels_of_single_modalities(tmp_path):
     content["valid"]["regression_labels_A"] = np.zeros(4)
     with pytest.raises(DataError, match=r"regression_labels_A has 4 samples, the labels have 5"):
         reading(tmp_path, content)
+
+
+@pytest.mark.parametrize(("method", "makes"), [("mmiln", ["audio", "vision"]), ("self_mm", ["text", "audio", "vision"])])
+def test_labels_that_a_training_makes_are_held_against_them(tmp_path, method, makes):
+    content, _ = corpus(sims=True)
+    data = reading(tmp_path, content)
+    run = fit(method, data, config={"hidden_size": 4}, plan={"epochs": 2, "batch_size": 4}, preset="none", runs=tmp_path / "runs")
+    assert is_known([run], data)
+    errors = label_errors([run], data).set_index(["modality", "epoch", "label"])["value"]
+    train = content["train"]
+    for name in makes:
+        expected = np.abs(train["regression_labels"] - train[f"regression_labels_{name[0].upper()}"]).mean()
+        assert errors[name, 2, WHOLE] == pytest.approx(expected, rel=1e-5)
+        assert errors[name, 1, MADE] == pytest.approx(expected, rel=1e-5), "the first epoch has the label of the whole"
+        assert errors[name, 2, MADE] != errors[name, 1, MADE]
+    assert set(errors.index.get_level_values("modality")) == set(makes)
+    assert not is_known([run], reading(tmp_path, corpus()[0]))
 
 
 def test_token_ids_name_their_model(tmp_path):
