@@ -15,7 +15,7 @@ function render({ model, el }) {
     const inText = event.target.closest("input, textarea, select, [contenteditable=true]");
     if (event.key === "Escape") { document.activeElement.blur(); root.focus(); event.stopPropagation(); return; }
     if (inText || event.ctrlKey || event.metaKey || event.altKey) return;
-    if (!model.get("keys").includes(event.key.toLowerCase())) return;
+    if (!model.get("heard").includes(event.key.toLowerCase())) return;
     model.send({ key: event.key.toLowerCase() });
     event.preventDefault();
     event.stopPropagation();
@@ -65,12 +65,12 @@ class Keys(anywidget.AnyWidget):
 
     _esm = SCRIPT
     inside = traitlets.Unicode().tag(sync=True)
-    keys = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    heard = traitlets.List(traitlets.Unicode()).tag(sync=True)
     labels = traitlets.Dict().tag(sync=True)
     groups = traitlets.Dict().tag(sync=True)
 
     def __init__(self, inside: str, keys: Mapping[str, Callable[[], None]], *, groups: Mapping[str, str] | None = None) -> None:
-        super().__init__(inside=inside, keys=list(keys), labels={}, groups=dict(groups or {}))
+        super().__init__(inside=inside, heard=list(keys), labels={}, groups=dict(groups or {}))
         self.pressed = dict(keys)
         self.on_msg(self._hear)
 
