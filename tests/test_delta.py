@@ -205,6 +205,9 @@ def test_metrics_of_a_table_are_those_that_the_task_has():
     emotions = studies.draws("opinions/emotions", 1, **SIZES)
     known = ladder.table_metrics(emotions)
     assert known[:3] == ["accuracy_top", "f1_weighted", "mae"] and "f1_fear" in known
+    emotion = ("happy", "sad", "anger", "surprise", "disgust", "fear")
+    assert ladder.label_accuracies(emotions) == [f"accuracy_{name}" for name in emotion], "the order of the data"
+    assert ladder.label_accuracies(studies.draws("opinions/balanced", 1, **SIZES)) == []
     assert "corr" in ladder.table_metrics(studies.draws("opinions/balanced", 1, **SIZES))
     both = ladder.draws_of("opinions/emotions", 1, **SIZES)
     assert both["aligned"][0].notes["view"]["align_to"] == "text" and np.array_equal(

@@ -56,6 +56,13 @@ def table_metrics(data: Data) -> list[str]:
     return [name for name in (*OVERALL, "mae", *singles) if name in known] if task.kind == "multilabel" else known
 
 
+def label_accuracies(data: Data) -> list[str]:
+    """Each label's accuracy, the columns Acc2 of the emotions in Table 2, by the metrics' names; none where the task has no labels, or too many."""
+    task = any_draw(data).spec.task
+    known = metrics_of(task)
+    return [name for label in task.classes if (name := f"accuracy_{label_key(label)}") in known] if task.kind == "multilabel" else []
+
+
 def rungs(results: Mapping[str, Results], *, split: str = "test", metrics: Sequence[str] | None = None) -> pd.DataFrame:
     """Scores of the stages of several kinds of data: `workbench.probes.ladder.stage_scores`, the variant being the kind's name."""
     parts = [stage_scores(found.runs, split=split, metrics=metrics).assign(variant=name) for name, found in results.items()]

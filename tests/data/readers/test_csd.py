@@ -420,11 +420,8 @@ def test_a_large_column_is_put_into_a_file(root, monkeypatch):
     assert mapped.values.tolist() == plain.values.tolist()
 
 
-@pytest.mark.parametrize("variant", ["unaligned", "aligned"])
-def test_the_card_of_moseis_emotions_end_to_end(root, variant):
-    """The files of the card, by their names, in the SDK's layout: read, verified, standardised; learned from and scored."""
-    from workbench.fitting import fit
-
+def mosei_emotions(root: Path) -> None:
+    """The files of MOSEI's card of emotions, by their names, in the SDK's layout."""
     folder = root / "CMU_MOSEI"
     folder.mkdir()
     write_sequence(folder / "CMU_MOSEI_TimestampedWords.csd", "words", {video: words_of() for video in VIDEOS})
@@ -437,6 +434,14 @@ def test_the_card_of_moseis_emotions_end_to_end(root, variant):
     labels = {video: (nothing if i % 2 else amounts, SEGMENTS) for i, video in enumerate(VIDEOS)}
     write_sequence(folder / "CMU_MOSEI_Labels.csd", "All Labels", labels)
     (folder / "folds.json").write_text(json.dumps(FOLDS))
+
+
+@pytest.mark.parametrize("variant", ["unaligned", "aligned"])
+def test_the_card_of_moseis_emotions_end_to_end(root, variant):
+    """Read, verified, standardised; learned from and scored."""
+    from workbench.fitting import fit
+
+    mosei_emotions(root)
     data = load(f"mosei_emotions_csd/{variant}", root=root)
     assert data.spec.task.classes == ("happy", "sad", "anger", "surprise", "disgust", "fear")
     expected = [[1, 0, 0, 1, 0, 0], [0, 1, 1, 0, 0, 1], [0] * 6, [0, 0, 0, 0, 1, 0]]
@@ -446,6 +451,29 @@ def test_the_card_of_moseis_emotions_end_to_end(root, variant):
     scores = run.metrics["test"]
     assert {"accuracy", "accuracy_top", "mae", "f1_weighted", "accuracy_fear", "f1_fear"} <= set(scores)
     assert all(0 <= value <= 1 for value in scores.values())
+
+
+def test_the_stages_of_delta_attention_stand_above_table_2(root):
+    """Aligned and not, every stage: measured rows with the printed ones below them."""
+    from workbench import figures, ladder
+    from workbench.studies import titles
+
+    mosei_emotions(root)
+    draws = ladder.draws_of("mosei_emotions_csd", 1, root=root)
+    config = {"hidden_size": 4, "head_size": 2, "heads": 1, "correlated_size": 2, "post_size": 4}
+    found = {name: ladder.alone_trained(data, config=config, seeds=1, plan={"epochs": 1}, runs=root / "runs") for name, data in draws.items()}
+    blocks = ladder.rungs(found)
+    metrics = [*ladder.table_metrics(draws["unaligned"]), *ladder.label_accuracies(draws["unaligned"])]
+    assert {"accuracy_top", "f1_weighted", "mae", "f1_fear", "accuracy_fear"} <= set(metrics)
+    rows = figures.ladder_table(blocks, metrics=metrics, titles=titles(metrics), printed=ladder.printed_rows("mosei_emotions_csd")).rows
+    measured, printed = rows[::2], rows[1::2]
+    # Three single modalities, the correlated encodings and the fusion, each unaligned and aligned.
+    assert [row[2] for row in measured] == ["measured (n = 1)"] * 10
+    assert all(row[2].startswith("printed; other") and "split" in row[2] for row in printed)
+    assert {row[0] for row in measured} == {"single modalities", "correlated", "fused"}
+    assert all("-" not in row[3:] for row in measured), "every metric of every stage"
+    last = dict(zip(metrics, printed[-2][3:], strict=True))
+    assert (measured[-2][1], last["accuracy_anger"], last["f1_weighted"], last["mae"]) == ("unaligned", ".839", ".775", "-")
 
 
 @pytest.mark.parametrize("name", ["mosi_csd", "mosei_csd", "mosei_emotions_csd"])
