@@ -6,7 +6,9 @@ Wiring only: what is computed stands in `workbench.session` and in the probes, w
 are first asked for.
 """
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 HOMES = {"studio": "studio", "Studio": "studio", "explorer": "explorer", "Explorer": "explorer", "dial": "dial", "Dial": "dial"}
@@ -17,5 +19,15 @@ def __getattr__(name: str) -> Any:
     """The public name, from the file that holds it."""
     if name not in HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    # Not kept in this module: `studio` is also the name of the file it lies in.
     return getattr(import_module(f"{__name__}.{HOMES[name]}"), name)
+
+
+class _Package(ModuleType):
+    """`studio` is a function, and also the name of the file it lies in: importing the file must not put the file in the function's place."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in HOMES and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

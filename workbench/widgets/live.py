@@ -72,15 +72,17 @@ def thinned(x: Sequence[float], y: Sequence[float], most: int = MOST_POINTS) -> 
 
 
 class Painter:
-    """The thread that draws: events go in from any thread, frames come out at most four times a second.
+    """The thread that draws: events go in from any thread, frames come out at most four times a second (or as `seconds` says).
 
     Args:
         draw: `(events) -> None`, called on the painter's thread with all events since the last frame, in order; an empty list asks for the last frame
             once more. Whatever it raises is kept in `error` and the painter goes on.
+        seconds: least time between two frames.
+        share: the most of the time that painting may take.
     """
 
-    def __init__(self, draw: Callable[[list[Any]], None]) -> None:
-        self.draw = draw
+    def __init__(self, draw: Callable[[list[Any]], None], *, seconds: float = FRAME_SECONDS, share: float = 0.1) -> None:
+        self.draw, self.between, self.share = draw, seconds, share
         self.error: Exception | None = None
         self.frames, self.seconds = 0, 0.0
         self._events: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -125,7 +127,7 @@ class Painter:
             is_healed = not events
             if self._events.empty():
                 self._idle.set()
-            time.sleep(max(FRAME_SECONDS, 10 * took) if events else 0)
+            time.sleep(max(self.between, took / self.share) if events else 0)
 
     def _gather(self, seconds: float | None) -> list[Any]:
         """All events there are; waits for the first, at most so long."""
