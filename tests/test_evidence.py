@@ -175,6 +175,34 @@ def test_the_papers_table_is_that_of_the_cards():
     assert found["not as here"].str.startswith("other ").all()
 
 
+@pytest.mark.parametrize(
+    ("name", "metrics", "expected"),
+    [
+        ("mosi", ["acc2_non0", "mae", "corr"], {"mae": 0.81, "corr": 0.672}),
+        ("mosi_mmsa/aligned", ["mae"], {"mae": 0.81}),
+        ("meld", ["accuracy", "f1_weighted"], {"accuracy": 0.682, "f1_weighted": 0.675}),
+        ("meld_raw", ["f1_weighted", "accuracy"], {"accuracy": 0.682, "f1_weighted": 0.675}),
+        ("mmimdb", ["f1_micro", "accuracy", "f1_macro"], {"accuracy": 0.743}),
+    ],
+)
+def test_its_rows_stand_beside_the_measured_ones_of_their_data(name, metrics, expected):
+    rows = evidence.comparable(name, metrics)
+    assert set(rows["variant"].str.partition(" ")[0]) == {"tfn", "lmf", "mult", "mldfa"}
+    own = rows[rows["variant"] == "mldfa in MLDFA Table I"]
+    assert dict(zip(own["metric"], own["value"], strict=True)) == expected
+    assert rows["source"].str.startswith("other ").all()
+
+
+def test_other_data_has_no_rows_of_it():
+    assert evidence.comparable("opinions/balanced", ["mae"]) is None
+    assert evidence.comparable("sims", ["mae", "corr"]) is None, "its rows are of other papers"
+
+
+def test_the_metrics_of_a_table_are_the_headline_and_those_of_table_1(trained):
+    results = trained[0][0.2][0]
+    assert evidence.table_metrics(results) == ["acc2_non0", "mae", "corr"]
+
+
 @pytest.mark.parametrize("card", ["mosi", "mosi_mult", "mosi_csd", "mosi_misa", "mosi_mmsa"])
 def test_every_form_of_mosi_has_the_papers_row(card):
     rows = studies.published(card, ["mldfa"])

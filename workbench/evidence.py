@@ -40,6 +40,9 @@ TABLE_1 = {"mmimdb": "MM-IMDb", "meld": "MELD", "mosi_mmsa": "MOSI"}
 RIVALS = ("tfn", "lmf", "mult")
 """The methods of MLDFA's Table I."""
 
+METRICS = ("mae", "corr", "accuracy", "f1_weighted", "f1_micro", "f1_macro")
+"""The metrics of MLDFA's Table I; its accuracy and F1 of several genres are not defined: both F1 stand for the one."""
+
 
 def against_rivals(
     data: Data, *, config: Mapping[str, Any] | None = None, rivals: Mapping[str, Mapping[str, Any]] | None = None, **settings: Any
@@ -198,6 +201,24 @@ def missed_parts(parts: Results) -> str:
     said = [f"{word} {', '.join(f'{name} ({say_difference(changes[name])})' for name in names)}" for word, names in told.items() if names]
     rest = f"{len(variants) - len(found)} of {len(variants)} parts no difference is found (Holm, 5 %)."
     return f"{'; '.join(said)}; for {rest}" if said else f"For {rest}"
+
+
+def table_metrics(results: Results) -> list[str]:
+    """The headline metric, and those of MLDFA's Table I that the task has."""
+    known = set(results.scores()["metric"])
+    return [results.headline, *(name for name in METRICS if name in known and name != results.headline)]
+
+
+def comparable(dataset: str, metrics: Sequence[str]) -> pd.DataFrame | None:
+    """The rows of MLDFA's Table I that a data set's card has, as `figures.score_table` takes them; None where it has none.
+
+    Args:
+        dataset: its name (or its card's path).
+        metrics: those of the table that they are to stand in.
+    """
+    rows = published(dataset, [*RIVALS, METHOD])
+    rows = rows[rows["variant"].str.endswith(" in MLDFA Table I") & rows["metric"].isin(metrics)]
+    return rows.reset_index(drop=True) if len(rows) else None
 
 
 def printed_table() -> pd.DataFrame:
