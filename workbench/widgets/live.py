@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
+from plotly.basedatatypes import Undefined
 
 PAINT = threading.RLock()
 """Held around every paint, and around every message from the browser."""
@@ -35,6 +36,18 @@ class LiveFigure(go.FigureWidget):
     def _handle_msg(self, message: Any) -> None:
         with PAINT:
             super()._handle_msg(message)
+
+    def _build_update_params_from_batch(self) -> tuple[dict[str, list[Any]], dict[str, Any], list[int]]:
+        """What a frame sends. Of a property that only some of its traces change, the others' values go along: plotly sends them as undefined, and its
+        model in the browser then loses them (7.1), so that a view that is made later lacks them.
+        """
+        style, layout, indexes = super()._build_update_params_from_batch()
+        for name, values in style.items():
+            for place, (index, value) in enumerate(zip(indexes, values, strict=True)):
+                if value is Undefined:
+                    with suppress(ValueError):
+                        values[place] = self.data[index][name]
+        return style, layout, indexes
 
     def paint(self, traces: Mapping[str, Mapping[str, Any]], *, title: str | None = None, layout: Mapping[str, Any] | None = None) -> None:
         """One frame.
