@@ -22,7 +22,7 @@ LAYERS = (
     ("probes",),
     ("experiments",),
     ("studies", "sweeps"),
-    ("taxonomy", "evidence", "depth", "cases", "delta", "ladder"),
+    ("taxonomy", "evidence", "depth", "cases", "delta", "ladder", "rules_lab"),
     ("report", "bench", "listing"),
     ("cli",),
 )

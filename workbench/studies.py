@@ -4,7 +4,7 @@ results = imbalance(load("opinions/starved"), seeds=5)
 figures.unimodal_and_joint(alone_and_joint(results), metric="Acc-2", ceiling=...)
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -128,17 +128,29 @@ def effect_over_dials(
     """
     variants = {"joint": {"method": method, "balance": "none"}, "balanced": {"method": method, "balance": "b_fusion"}}
     rows = []
+    for place, data, results in over_two_dials(x, y, variants, preset=preset, seeds=seeds, plan=plan, runs=runs):
+        change = results.difference("balanced", "joint")
+        joint = results.only("joint").scores(metrics=[results.headline])["value"].mean()
+        ceiling = any_draw(data).ceiling["all"][results.headline]
+        rows.append({**place, "value": change.mean, "low": change.low, "high": change.high, "joint": joint, "ceiling": ceiling})
+    return pd.DataFrame(rows)
+
+
+def over_two_dials(
+    x: tuple[str, Sequence[float]], y: tuple[str, Sequence[float]], variants: Mapping[str, Mapping[str, Any]], *, preset: str = "starved",
+    seeds: int = 3, plan: Mapping[str, Any] | None = None, runs: str | Path = "runs", options: Mapping[str, Any] | None = None,
+) -> Iterator[tuple[dict[str, float], Dataset | dict[int, Dataset], Results]]:  # fmt: skip
+    """Variants trained on `opinions` in every cell of two dials: ({"x": ..., "y": ...}, the cell's data, results), cell by cell.
+
+    Args:
+        x, y: see `effect_over_dials`.
+        variants: see `workbench.experiments.compare`.
+        options: other dials and sizes.
+    """
     for x_value in x[1]:
         for y_value in y[1]:
-            data = draws(f"opinions/{preset}", seeds, **_dials((x[0], x_value), (y[0], y_value)))
-            results = compare(data, variants, seeds=seeds, plan=plan, runs=runs, has_progress=False)
-            change = results.difference("balanced", "joint")
-            joint = results.only("joint").scores(metrics=[results.headline])["value"].mean()
-            ceiling = any_draw(data).ceiling["all"][results.headline]
-            rows.append(
-                {"x": x_value, "y": y_value, "value": change.mean, "low": change.low, "high": change.high, "joint": joint, "ceiling": ceiling}
-            )
-    return pd.DataFrame(rows)
+            data = draws(f"opinions/{preset}", seeds, **{**(options or {}), **_dials((x[0], x_value), (y[0], y_value))})
+            yield {"x": x_value, "y": y_value}, data, compare(data, variants, seeds=seeds, plan=plan, runs=runs, has_progress=False)
 
 
 def _dials(*settings: tuple[str, float]) -> dict[str, Any]:

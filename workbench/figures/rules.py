@@ -1,0 +1,195 @@
+"""Which balancing rule beats no rule, the plain rule, and one modality alone? A picture of differences and a table with marks."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import isnan
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from workbench.errors import DataError
+from workbench.figures import canvas, captions
+from workbench.figures.cells import html_table
+from workbench.figures.dial_lines import CUT, shown_range
+from workbench.figures.frames import by_seed, checked, names
+from workbench.figures.palette import INK, PAPER, QUIET
+from workbench.statistics import mean_and_spread, mean_interval, score
+
+MARKS = {"above": "▲", "below": "▼", "=": "="}
+"""Better, worse, no difference found."""
+
+KINDS = {"none": "no rule", "uniform": "uniform losses", "single": "one modality alone"}
+"""What a rule is held against."""
+
+COLUMNS = ("dataset", "method", "metric", "rule", "against", "kind", "mean", "low", "high", "n", "verdict")
+
+
+def rule_effects(frame: pd.DataFrame) -> go.Figure:
+    """Each rule's score less the score without a rule: mean and 95 % interval, a panel a data set and method; one modality alone is a row.
+
+    Args:
+        frame: a row a comparison (see `workbench.rules_lab.effects`): columns dataset, method, metric, rule, against, kind (`none`, `uniform` or
+            `single`), mean, low, high, n, verdict (`above`: better, `below`, `=`).
+
+    Raises:
+        DataError: a column is missing, or no rule is compared with none.
+    """
+    frame = checked(frame, "rule_effects", *COLUMNS)
+    against_none = frame[frame["kind"] == "none"]
+    if not len(against_none):
+        raise DataError("rule_effects got no comparison with no rule", expected="rows of kind none")
+    cases = list(dict.fromkeys(zip(frame["dataset"], frame["method"], strict=True)))
+    rows = names(against_none[~against_none["rule"].str.endswith(" alone")], "rule")
+    titles = [f"{dataset}, {method}" for dataset, method in cases]
+    figure = canvas.panels(titles, x_title="score less no rule", y_title="", panel_height=44 * (len(rows) + 2))
+    for place, (dataset, method) in enumerate(cases):
+        figure.layout.annotations[place].text = f"<b>{canvas.safe(dataset)}<br>{canvas.safe(method)}</b>"
+    figure.update_yaxes(
+        tickvals=list(range(len(rows) + 1)), ticktext=[*map(canvas.safe, rows), "one modality"], range=[len(rows) + 0.6, -0.6], zeroline=False
+    )
+    is_cut = [_draw_case(figure, _of(frame, *case), rows, canvas.cell(place, titles)) for place, case in enumerate(cases)]
+    read = "Bars: 95 % intervals, paired by seed; filled: found for all rules of a panel at once (Holm, 5 %), hollow: not. "
+    read += "†: not found above one modality alone (diamond: that modality less no rule)."
+    return captions.attach(figure, *(say_case(_of(frame, *case)) for case in cases), read, CUT if any(is_cut) else "")
+
+
+def _of(frame: pd.DataFrame, dataset: str, method: str) -> pd.DataFrame:
+    return frame[(frame["dataset"] == dataset) & (frame["method"] == method)]
+
+
+def _draw_case(figure: go.Figure, case: pd.DataFrame, rows: list[str], cell: dict[str, int]) -> bool:
+    """One panel; True where a bar is cut at its edge."""
+    found = case[case["kind"] == "none"]
+    not_above = set(case[(case["kind"] == "single") & (case["verdict"] != "above")]["rule"])
+    reach, is_cut = shown_range([0.0, *found["mean"]], [*found["low"], *found["high"]])
+    reach[1] += 0.08 * (reach[1] - reach[0])
+    figure.add_vline(x=0, line={"color": INK, "width": 1}, **cell)
+    for row in found.itertuples():
+        is_single = row.rule.endswith(" alone")
+        place = len(rows) if is_single else rows.index(row.rule)
+        color = QUIET if is_single else INK
+        marker = {"symbol": "diamond" if is_single else "circle", "size": 11, "line": {"color": color, "width": 2}}
+        marker["color"] = color if is_single or row.verdict != "=" else PAPER
+        low, high = (row.mean, row.mean) if isnan(row.low) else (row.low, row.high)
+        bar = {"type": "data", "symmetric": False, "array": [high - row.mean], "arrayminus": [row.mean - low], "color": color, "thickness": 2}
+        hover = f"{canvas.safe(row.rule)}: %{{x:+.3f}}<extra></extra>"
+        figure.add_trace(
+            go.Scatter(x=[row.mean], y=[place], mode="markers", marker=marker, error_x=bar, name=canvas.safe(row.rule), hovertemplate=hover), **cell
+        )
+        said = score(row.mean, sign=True) + (f" {canvas.safe(row.rule)}" if is_single else " †" if row.rule in not_above else "")
+        # Beside the zero line, not on it: a name to the left where it would leave the panel.
+        side = "left" if row.mean < reach[0] + 0.55 * (reach[1] - reach[0]) else "right"
+        figure.add_annotation(
+            x=row.mean, y=place, text=said, xanchor=side, yanchor="bottom", yshift=4, showarrow=False, font={"size": 13, "color": INK}, **cell
+        )
+    figure.update_xaxes(range=reach, nticks=5, **cell)
+    return is_cut
+
+
+def say_case(case: pd.DataFrame) -> str:
+    """One sentence of one data set and method: the rules above and below no rule, above the plain rule, and above one modality alone."""
+    where = f"{case['dataset'].iloc[0]}, {case['method'].iloc[0]}"
+    parts = []
+    for kind, title in KINDS.items():
+        rows = case[(case["kind"] == kind) & ~case["rule"].str.endswith(" alone") & (case["rule"] != "none")]
+        if not len(rows):
+            continue
+        other = rows["against"].iloc[0] if kind == "single" else title
+        told = [f"{word} {other}: {_listed(rows[rows['verdict'] == word], kind)}" for word in ("above", "below") if (rows["verdict"] == word).any()]
+        ties = int((rows["verdict"] == "=").sum())
+        told += [f"no difference to {other} found for {'any' if ties == len(rows) else ties} of {captions.count(len(rows), 'rule')}"] if ties else []
+        parts.append(", ".join(told))
+    n = int(case["n"].max())
+    return captions.first_upper(f"{where}: {'; '.join(parts)} (n = {n}{', one seed tells nothing apart' if n < 2 else '; Holm, 5 %'}).")
+
+
+def _listed(rows: pd.DataFrame, kind: str) -> str:
+    """Names, with the difference where the picture shows it."""
+    return ", ".join(f"{row.rule} ({score(row.mean, sign=True)})" if kind == "none" else row.rule for row in rows.itertuples())
+
+
+@dataclass(frozen=True)
+class RulesTable:
+    """A row a data set, method and rule: score, and the difference to each reference with its mark."""
+
+    cells: pd.DataFrame
+    columns: tuple[str, ...]
+
+    NOTE = (
+        "▲ better, ▼ worse, = no difference found, for all rules of a data set and method at once (paired by seed, Holm, 5 %). "
+        "†: a rule that is not found above one modality alone. No row is the best by itself: look for what it is above."
+    )
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The table as plain text."""
+        return self.cells[list(self.columns)]
+
+    def to_csv(self, *args: Any, **options: Any) -> str | None:
+        """The cells as CSV (pandas' arguments)."""
+        return self.frame.to_csv(*args, **({"index": False} | options))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Header and cells as data, for a report's index."""
+        rows = [[{"text": str(row[column])} for column in self.columns] for row in self.cells.to_dict("records")]
+        for cells, row in zip(rows, self.cells.to_dict("records"), strict=True):
+            if row["interval"] is not None:
+                cells[3]["interval"] = row["interval"]
+        return {"columns": list(self.columns), "rows": rows}
+
+    def _repr_html_(self) -> str:
+        return f'{html_table(self.as_dict())}<p class="note"><small>{self.NOTE}</small></p>'
+
+    def __repr__(self) -> str:
+        return self.frame.to_string(index=False)
+
+
+def rules_table(scores: pd.DataFrame, effects: pd.DataFrame, *, ceiling: Mapping[str, float] | None = None) -> RulesTable:
+    """Scores over seeds (mean ± sd, interval) with what each rule is above and below; one modality alone and no rule are rows of their own.
+
+    Args:
+        scores: columns dataset, method, metric, variant, seed, value; of single modalities those that are rows (`text alone`).
+        effects: see `rule_effects`.
+        ceiling: best attainable score by data set, where it is known: a row.
+
+    Raises:
+        DataError: a column is missing, or no row has a value.
+    """
+    scores = checked(scores, "rules_table", "dataset", "method", "metric", "variant", "seed", "value")
+    effects = checked(effects, "rules_table", *COLUMNS)
+    usual = int(scores.groupby(["dataset", "method", "variant"])["seed"].nunique().max())
+    header = ("data set", "method", "rule", f"score (n = {usual})", *(f"less {title}" for title in KINDS.values()))
+    rows: list[dict[str, Any]] = []
+    for (dataset, method), case in scores.groupby(["dataset", "method"], sort=False):
+        title = f"{dataset}, {case['metric'].iloc[0]} {'↓' if captions.is_lower_better(case['metric'].iloc[0]) else '↑'}"
+        own = [_row(case[case["variant"] == name], name, _of(effects, dataset, method), usual, header) for name in names(case, "variant")]
+        if ceiling and dataset in ceiling:
+            own.append({**dict.fromkeys(header[4:], ""), "rule": "ceiling: best attainable", header[3]: score(ceiling[dataset]), "span": None})
+        rows += [{"data set": title, "method": method, **row, "interval": part} for row, part in zip(own, _parts(own), strict=True)]
+    return RulesTable(pd.DataFrame(rows).astype({"interval": object}).where(lambda table: table.notna(), None), header)
+
+
+def _row(rows: pd.DataFrame, name: str, effects: pd.DataFrame, usual: int, header: tuple[str, ...]) -> dict[str, Any]:
+    """One variant's cells."""
+    values = by_seed(rows).to_numpy()
+    text = mean_and_spread(values) + (f" (n = {len(values)})" if len(values) != usual else "")
+    found = effects[effects["rule"] == name].set_index("kind")
+    cells = {column: _said(found.loc[kind]) if kind in found.index else "" for kind, column in zip(KINDS, header[4:], strict=True)}
+    is_marked = "single" in found.index and found.loc["single", "verdict"] != "above"
+    return {"rule": f"{name} †" if is_marked else name, header[3]: text, **cells, "span": mean_interval(values)}
+
+
+def _said(row: pd.Series) -> str:
+    """`▲ +.120 (+.098 to +.142)`."""
+    span = "" if isnan(row["low"]) else f" ({score(row['low'], sign=True)} to {score(row['high'], sign=True)})"
+    return f"{MARKS[row['verdict']]} {score(row['mean'], sign=True)}{span}"
+
+
+def _parts(rows: list[dict[str, Any]]) -> list[list[float] | None]:
+    """Low, mean and high of each score as parts of its data set's range, to draw it small."""
+    known = [row["span"] for row in rows if row["span"] is not None and not isnan(row["span"][1])]
+    low, high = min((span[1] for span in known), default=0.0), max((span[2] for span in known), default=1.0)
+    reach = (high - low) or 1.0
+    order = (1, 0, 2)
+    return [None if row["span"] is None or isnan(row["span"][1]) else [round((row["span"][i] - low) / reach, 4) for i in order] for row in rows]
