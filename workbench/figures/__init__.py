@@ -13,6 +13,7 @@ HOMES = {
     "alpha_over_epochs": "attention",
     "alpha_distribution": "attention",
     "unimodal_and_joint": "scores",
+    "outcome_bars": "dial_bars",
     "learning_curves": "curves",
     "predicted_and_true": "predictions",
     "confusion": "predictions",
