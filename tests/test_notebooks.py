@@ -29,6 +29,7 @@ TINY = {"datasets": ["opinions/starved", "digits"], "seeds": 2, "epochs": 2, "ma
 TINY |= {"has_pretrained_text": False, "modalities": [2, 3], "lengths": [8, 16], "rates": [0.0, 1.0], "noise": [0.0, 1.0], "synergy_samples": 200}
 TINY |= {"opinions_samples": 60, "lags": [0.2, 1.0], "informativeness": [0.0, 0.8]}
 TINY |= {"layer_range": [1, 2]}
+TINY |= {"more_methods": [], "rules": ["b_fusion", "uniform", "grad_norm"], "map_hardness": [0.95], "map_informativeness": [0.95]}
 TINY |= {"idiosyncrasy": [0.0, 2.0], "dial_epochs": 1, "windows": [4, 0]}
 TINY |= {"over": {"hidden_size": [4, 8], "plan.learning_rate": [1e-3, 1e-2]}, "workers": 1}
 

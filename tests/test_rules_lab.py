@@ -101,7 +101,7 @@ def test_a_map_cell_on_the_presets_own_dials_trains_nothing_twice(small):
 def test_every_figure_of_the_page_takes_its_table(small):
     data, trained, optimised, _ = small
     found = rules_lab.effects(trained)
-    assert "Opinions/starved, lf_dnn:" in caption_of(figures.rule_effects(found))
+    assert "opinions/starved, lf_dnn:" in caption_of(figures.rule_effects(found))
     (ceiling,) = rules_lab.ceilings(data, trained).values()
     assert ceiling == data["opinions/starved"][0].ceiling["all"]["acc2_non0"]
     table = figures.rules_table(rules_lab.lab_scores(trained), found, ceiling={"opinions/starved": ceiling})
@@ -111,7 +111,7 @@ def test_every_figure_of_the_page_takes_its_table(small):
     ran = trained["opinions/starved", "lf_dnn"]
     gaps = rules_lab.head_gaps(ran)
     assert set(gaps["variant"]) == {"uniform"} and set(gaps["modality"]) == {"text", "audio", "vision"} and set(gaps["epoch"]) == {1, 2}
-    assert "Uniform, last epoch" in caption_of(figures.head_gaps(gaps))
+    assert "uniform, last epoch" in caption_of(figures.head_gaps(gaps))
     probes = probe_runs(ran.only("none", *RULES).runs, data["opinions/starved"]).query("metric == 'acc2_non0'")
     assert "pairs of modality and rule" in caption_of(figures.probes_by_rule(probes, metric="Acc-2"))
     with pytest.raises(DataError, match="no rule of these runs has heads"):

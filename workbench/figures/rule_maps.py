@@ -55,7 +55,7 @@ def _draw_map(figure: go.Figure, rows: pd.DataFrame, x: list[float], y: list[flo
 
 def _say_rule(rows: pd.DataFrame, rule: str) -> str:
     helps, same, hurts = (int((rows["sign"] == sign).sum()) for sign in ("+", "=", "−"))
-    return f"{captions.first_upper(rule)}: helps in {helps}, no difference found in {same}, hurts in {hurts} of {captions.count(len(rows), 'cell')}."
+    return f"{rule}: helps in {helps}, no difference found in {same}, hurts in {hurts} of {captions.count(len(rows), 'cell')}."
 
 
 def _most(frame: pd.DataFrame, x_name: str, y_name: str) -> str:

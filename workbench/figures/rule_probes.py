@@ -101,4 +101,4 @@ def _say_gaps(rows: pd.DataFrame, variant: str) -> str:
     """The gaps at the ends of the runs."""
     last = rows[rows["epoch"] == rows.groupby("seed")["epoch"].transform("max")]
     said = [f"{name} {mean_with_interval(by_seed(last[last['modality'] == name]).to_numpy(), 2)}" for name in names(rows, "modality")]
-    return f"{captions.first_upper(variant)}, last epoch: {', '.join(said)}."
+    return f"{variant}, last epoch: {', '.join(said)}."

@@ -101,7 +101,7 @@ def say_case(case: pd.DataFrame) -> str:
         told += [f"no difference to {other} found for {'any' if ties == len(rows) else ties} of {captions.count(len(rows), 'rule')}"] if ties else []
         parts.append(", ".join(told))
     n = int(case["n"].max())
-    return captions.first_upper(f"{where}: {'; '.join(parts)} (n = {n}{', one seed tells nothing apart' if n < 2 else '; Holm, 5 %'}).")
+    return f"{where}: {'; '.join(parts)} (n = {n}{', one seed tells nothing apart' if n < 2 else '; Holm, 5 %'})."
 
 
 def _listed(rows: pd.DataFrame, kind: str) -> str:
@@ -111,20 +111,23 @@ def _listed(rows: pd.DataFrame, kind: str) -> str:
 
 @dataclass(frozen=True)
 class RulesTable:
-    """A row a data set, method and rule: score, and the difference to each reference with its mark."""
+    """A block a data set and method, a row a rule: score, and the difference to each reference with its mark."""
 
     cells: pd.DataFrame
     columns: tuple[str, ...]
 
     NOTE = (
-        "▲ better, ▼ worse, = no difference found, for all rules of a data set and method at once (paired by seed, Holm, 5 %). "
-        "†: a rule that is not found above one modality alone. No row is the best by itself: look for what it is above."
+        "▲ better, ▼ worse, = no difference found, for all rules of a block at once (paired by seed, Holm, 5 %); below a difference its 95 % "
+        "interval. †: not found above one modality alone. No row is the best by itself: look for what it is above."
     )
 
     @property
     def frame(self) -> pd.DataFrame:
-        """The table as plain text."""
-        return self.cells[list(self.columns)]
+        """The table as plain text, a difference with its interval."""
+        shown = self.cells[["data set", "method", *self.columns]].copy()
+        for column in self.columns[2:]:
+            shown[column] = [f"{text} ({span})" if span else text for text, span in zip(shown[column], self.cells[f"{column}, span"], strict=True)]
+        return shown
 
     def to_csv(self, *args: Any, **options: Any) -> str | None:
         """The cells as CSV (pandas' arguments)."""
@@ -132,11 +135,15 @@ class RulesTable:
 
     def as_dict(self) -> dict[str, Any]:
         """Header and cells as data, for a report's index."""
-        rows = [[{"text": str(row[column])} for column in self.columns] for row in self.cells.to_dict("records")]
-        for cells, row in zip(rows, self.cells.to_dict("records"), strict=True):
-            if row["interval"] is not None:
-                cells[3]["interval"] = row["interval"]
+        rows: list[list[dict[str, Any]]] = []
+        for (dataset, method), block in self.cells.groupby(["data set", "method"], sort=False):
+            rows.append([{"text": f"{dataset}, {method}", "source": block["metric"].iloc[0]}, *({"text": ""} for _ in self.columns[1:])])
+            rows += [self._row(row) for row in block.to_dict("records")]
         return {"columns": list(self.columns), "rows": rows}
+
+    def _row(self, row: Mapping[str, Any]) -> list[dict[str, Any]]:
+        score_cell = {"text": row[self.columns[1]]} | ({"interval": row["interval"]} if row["interval"] else {})
+        return [{"text": row["rule"]}, score_cell, *({"text": row[name], "source": row[f"{name}, span"]} for name in self.columns[2:])]
 
     def _repr_html_(self) -> str:
         return f'{html_table(self.as_dict())}<p class="note"><small>{self.NOTE}</small></p>'
@@ -159,15 +166,17 @@ def rules_table(scores: pd.DataFrame, effects: pd.DataFrame, *, ceiling: Mapping
     scores = checked(scores, "rules_table", "dataset", "method", "metric", "variant", "seed", "value")
     effects = checked(effects, "rules_table", *COLUMNS)
     usual = int(scores.groupby(["dataset", "method", "variant"])["seed"].nunique().max())
-    header = ("data set", "method", "rule", f"score (n = {usual})", *(f"less {title}" for title in KINDS.values()))
+    header = ("rule", f"score (n = {usual})", "less none", "less uniform", "less one modality")
     rows: list[dict[str, Any]] = []
     for (dataset, method), case in scores.groupby(["dataset", "method"], sort=False):
-        title = f"{dataset}, {case['metric'].iloc[0]} {'↓' if captions.is_lower_better(case['metric'].iloc[0]) else '↑'}"
+        metric = case["metric"].iloc[0]
+        labels = {"data set": dataset, "method": method, "metric": f"{metric} {'↓' if captions.is_lower_better(metric) else '↑'}"}
         own = [_row(case[case["variant"] == name], name, _of(effects, dataset, method), usual, header) for name in names(case, "variant")]
         if ceiling and dataset in ceiling:
-            own.append({**dict.fromkeys(header[4:], ""), "rule": "ceiling: best attainable", header[3]: score(ceiling[dataset]), "span": None})
-        rows += [{"data set": title, "method": method, **row, "interval": part} for row, part in zip(own, _parts(own), strict=True)]
-    return RulesTable(pd.DataFrame(rows).astype({"interval": object}).where(lambda table: table.notna(), None), header)
+            empty = {f"{column}{part}": "" for column in header[2:] for part in ("", ", span")}
+            own.append({"rule": "ceiling: best attainable", header[1]: score(ceiling[dataset]), **empty, "values": None})
+        rows += [labels | row | {"interval": part} for row, part in zip(own, _parts(own), strict=True)]
+    return RulesTable(pd.DataFrame(rows), header)
 
 
 def _row(rows: pd.DataFrame, name: str, effects: pd.DataFrame, usual: int, header: tuple[str, ...]) -> dict[str, Any]:
@@ -175,21 +184,20 @@ def _row(rows: pd.DataFrame, name: str, effects: pd.DataFrame, usual: int, heade
     values = by_seed(rows).to_numpy()
     text = mean_and_spread(values) + (f" (n = {len(values)})" if len(values) != usual else "")
     found = effects[effects["rule"] == name].set_index("kind")
-    cells = {column: _said(found.loc[kind]) if kind in found.index else "" for kind, column in zip(KINDS, header[4:], strict=True)}
+    cells = {}
+    for kind, column in zip(KINDS, header[2:], strict=True):
+        row = found.loc[kind] if kind in found.index else None
+        cells[column] = "" if row is None else f"{MARKS[row['verdict']]} {score(row['mean'], sign=True)}"
+        cells[f"{column}, span"] = "" if row is None or isnan(row["low"]) else f"{score(row['low'], sign=True)} to {score(row['high'], sign=True)}"
     is_marked = "single" in found.index and found.loc["single", "verdict"] != "above"
-    return {"rule": f"{name} †" if is_marked else name, header[3]: text, **cells, "span": mean_interval(values)}
+    return {"rule": f"{name} †" if is_marked else name, header[1]: text, **cells, "values": mean_interval(values)}
 
 
-def _said(row: pd.Series) -> str:
-    """`▲ +.120 (+.098 to +.142)`."""
-    span = "" if isnan(row["low"]) else f" ({score(row['low'], sign=True)} to {score(row['high'], sign=True)})"
-    return f"{MARKS[row['verdict']]} {score(row['mean'], sign=True)}{span}"
-
-
-def _parts(rows: list[dict[str, Any]]) -> list[list[float] | None]:
-    """Low, mean and high of each score as parts of its data set's range, to draw it small."""
-    known = [row["span"] for row in rows if row["span"] is not None and not isnan(row["span"][1])]
+def _parts(rows: list[dict[str, Any]]) -> list[tuple[float, ...]]:
+    """Low, mean and high of each score as parts of its block's range, to draw it small; nothing where there is no interval."""
+    known = [row["values"] for row in rows if row["values"] is not None and not isnan(row["values"][1])]
     low, high = min((span[1] for span in known), default=0.0), max((span[2] for span in known), default=1.0)
     reach = (high - low) or 1.0
+    drawn = [row["values"] is not None and not isnan(row["values"][1]) for row in rows]
     order = (1, 0, 2)
-    return [None if row["span"] is None or isnan(row["span"][1]) else [round((row["span"][i] - low) / reach, 4) for i in order] for row in rows]
+    return [tuple(round((row["values"][i] - low) / reach, 4) for i in order) if is_there else () for row, is_there in zip(rows, drawn, strict=True)]

@@ -59,6 +59,7 @@ REPORTS: dict[str, list[str | Page]] = {
     ],
     "delta": ["07_delta_attention"],
     "sweep": ["08_sweep"],
+    "imbalance": ["09_imbalance_lab"],
 }
 
 
