@@ -45,8 +45,10 @@ class LiveFigure(go.FigureWidget):
         for name, values in style.items():
             for place, (index, value) in enumerate(zip(indexes, values, strict=True)):
                 if value is Undefined:
-                    with suppress(ValueError):
-                        values[place] = self.data[index][name]
+                    with suppress(ValueError, KeyError):
+                        known = self.data[index][name]
+                        # A group of properties (`marker`) goes along as plain values: the object itself belongs to this figure.
+                        values[place] = known.to_plotly_json() if hasattr(known, "to_plotly_json") else known
         return style, layout, indexes
 
     def paint(self, traces: Mapping[str, Mapping[str, Any]], *, title: str | None = None, layout: Mapping[str, Any] | None = None) -> None:
