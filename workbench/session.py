@@ -13,9 +13,9 @@ import copy
 import json
 import queue
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -94,12 +94,13 @@ class Shown:
 
 @dataclass(frozen=True)
 class Change:
-    """Something that was changed while it trained: after which epoch, what, from what to what."""
+    """Something that was changed while it trained: after which epoch, what, from what to what; of a rule `more`, its settings."""
 
     epoch: int
     setting: str
     before: Any
     after: Any
+    more: Mapping[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return f"{self.setting.rpartition('.')[2]} {plainly(self.before)} to {plainly(self.after)}"
@@ -138,6 +139,7 @@ class Session:
         runs: folder of runs.
         listen: hears what happens (see `Listen`).
         threads: threads that the training takes; None leaves one core to whoever watches.
+        script: changes that are made by themselves, each after its epoch; `training` `stopped` ends it.
         settings: see `workbench.ordering.order`.
     """
 
@@ -150,8 +152,10 @@ class Session:
         runs: str | Path = "runs",
         listen: Listen = lambda kind, content: None,
         threads: int | None = None,
+        script: Sequence[Change] = (),
         **settings: Any,
     ) -> None:
+        self.script = list(script)
         self.method, self.source, self.options, self.settings = method, data, dict(options or {}), settings
         self.runs, self.listen, self.threads = Path(runs), listen, threads or max(1, usable_cores() - 1)
         self.state, self.changes, self.error = READY, [], None
@@ -261,7 +265,9 @@ class Session:
             return setting, getattr(methods.checked(Plan, {key: value}, owner="the training plan"), key), {}
         if setting == "balance":
             name = None if value in (None, "none") else value
-            return setting, name, methods.checked(balancing.rule(name).Config, more, owner=f"rule {name}").model_dump() if name else {}
+            if name:
+                methods.checked(balancing.rule(name).Config, more, owner=f"rule {name}")
+            return setting, name, dict(more) if name else {}
         if group == "balance" and key:
             return setting, value, {}
         if group == "data" and key in LIVE_DIALS and isinstance(self.source, str):
@@ -287,6 +293,9 @@ class Session:
 
     def _begin(self) -> None:
         """Data, order and model."""
+        # Its import takes seconds: while it still says Starting, not in the first epoch.
+        import torchmetrics  # noqa: F401
+
         data = load(self.source, **self.options) if isinstance(self.source, str) else self.source
         wanted = order(self.method, data, **self.settings)
         data = methods.prepare(data, wanted.config)
@@ -343,7 +352,9 @@ class Session:
         self._good = _Good(point, copy.deepcopy(point.state.save()), *facts)
 
     def _between(self, point: Point) -> None:
-        """Obeys the commands that came in; while paused, waits for them."""
+        """Obeys the script and the commands that came in; while paused, waits for them."""
+        while self.script and self.script[0].epoch <= self.epochs:
+            self._follow(self.script.pop(0))
         if self._is_paused:
             self._said(PAUSED, only_from=(TRAINING, PAUSING))
         while not self._is_stopping.is_set():
@@ -363,6 +374,13 @@ class Session:
         if not self._is_stopping.is_set():
             self._apply(point)
 
+    def _follow(self, change: Change) -> None:
+        """One line of the script."""
+        if change.setting != "training":
+            self._take(self._checked(change.setting, change.after, dict(change.more)))
+        elif change.after == "stopped":
+            self.stop()
+
     def _take(self, content: tuple[str, Any, dict[str, Any]]) -> None:
         """Notes a change; it is made when the next epoch begins, the last value of each setting wins."""
         setting, value, more = content
@@ -379,7 +397,7 @@ class Session:
                 self.listen("refused", error)
                 continue
             if before != value or setting == "balance":
-                change = Change(self.epochs, setting, before, value)
+                change = Change(self.epochs, setting, before, value, more)
                 self.changes.append(change)
                 self.listen("change", change)
 
@@ -400,7 +418,11 @@ class Session:
         name = value if setting == "balance" else self._rule
         if setting != "balance" and name is None:
             raise ConfigError(f"no balancing rule is on: {key} has nothing to act on", do="switch a rule on first")
-        settings = more if setting == "balance" else {**self._rule_config, key: value}
+        if setting == "balance":
+            usual = getattr(balancing.rule(name), "FOR_SGD", {}) if name and point.plan.optimizer == "sgd" else {}
+            settings = {**usual, **more}
+        else:
+            settings = {**self._rule_config, key: value}
         self._rule_config = methods.checked(balancing.rule(name).Config, settings, owner=f"rule {name}").model_dump() if name else {}
         change_rule(progress.model, point.state, point.plan, progress.data.spec, name, self._rule_config, is_same=name == self._rule)
         self._rule = name
@@ -493,6 +515,39 @@ class Session:
                 space.write("config.json", lambda path: path.write_text(json.dumps(describe(wanted, data, identity), indent=1)))
                 self.saved = Run.load(finish(space, self._progress.model, data, wanted, self._progress))
         self.listen("saved", self.saved)
+
+
+def steer(method: str, data: Dataset | str, changes: Sequence[Change | Mapping[str, Any] | tuple[int, str, Any]], **settings: Any) -> Run:
+    """Trains as somebody did who changed something on the way, and gives the run.
+
+    Args:
+        method, data, settings: see `Session`.
+        changes: (after which epoch, what, to what), or `changes` of a run's config.json.
+
+    Raises:
+        WorkbenchError: the training failed, or ended before its first epoch.
+    """
+    script = [
+        one if isinstance(one, Change) else Change(**one) if isinstance(one, Mapping) else Change(one[0], one[1], None, *one[2:]) for one in changes
+    ]
+    session = Session(method, data, script=script, **settings)
+    session.start()
+    while not session.wait(0.2):
+        if session.state == FAILED:
+            session.close()
+    if session.saved is None:
+        raise session.error or TrainingError("the training ended before its first epoch")
+    return session.saved
+
+
+def _change(said: Change | Mapping[str, Any] | tuple[Any, ...]) -> Change:
+    """A change as a person or a run's config.json says it."""
+    if isinstance(said, Change):
+        return said
+    if isinstance(said, Mapping):
+        return Change(**said)
+    epoch, setting, after, *more = said
+    return Change(epoch, setting, None, after, *more)
 
 
 def begin_anew(progress: Progress, state: TrainingState) -> None:

@@ -1,0 +1,765 @@
+"""The training studio: choose, start, watch it grow, change something while it trains, keep the run.
+
+    studio("opinions/starved", "lf_dnn")                       # live
+    studio("opinions/starved", interactive=False)              # trains in the cell and shows the last frame (what reports do)
+
+Wiring only. `workbench.session.Session` owns the training's thread, `Painter` the thread that draws; callbacks put commands and set the state word.
+"""
+
+import threading
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from html import escape
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import ipywidgets as ip
+import plotly.graph_objects as go
+
+from workbench import balance as balancing
+from workbench import methods
+from workbench.data import available, is_simulated, load
+from workbench.data.card import cards
+from workbench.data.simulator.dials import PRESETS, Dials, preset_dials
+from workbench.errors import WorkbenchError
+from workbench.figures import training_views as views
+from workbench.figures.captions import first_upper
+from workbench.plan import Plan
+from workbench.runs import Run, load_all
+from workbench.session import (
+    CLOSED,
+    FAILED,
+    FINISHED,
+    LIVE_DIALS,
+    LIVE_PLAN,
+    PAUSED,
+    PAUSING,
+    READY,
+    RUNNING,
+    STARTING,
+    STOPPED,
+    STOPPING,
+    TRAINING,
+    Change,
+    Session,
+    data_headline,
+    plainly,
+)
+from workbench.tasks import metric_title
+from workbench.widgets.code import fit_code, steered_code
+from workbench.widgets.controls import Control, controls_for
+from workbench.widgets.keys import Keys
+from workbench.widgets.live import PAINT, LiveFigure, Painter, alone, thinned
+from workbench.widgets.looks import style_sheet
+
+ENDED = (STOPPED, FINISHED, FAILED, CLOSED)
+
+PANELS = ("curve", "magnitude", "weights", "probes")
+
+DIALS = ("informativeness", "hardness", "redundancy", "synergy", "noise", "lag", "idiosyncrasy", "names")
+
+HELP = "Keys, while the focus is in here: K pause / go on, . one epoch, S stop, ? this line, Esc leaves a slider. Tab goes in the order of reading."
+
+SHAPE = ("hidden_size", "layers", "dropout")
+"""Settings of the method that come first."""
+
+
+class Studio:
+    """What `studio()` opens.
+
+    Args:
+        data, method, balance, seed: what the controls say at first.
+        config, plan, balance_config: values that hold instead of the published and default ones.
+        options: of `load`: dials of simulated data, views.
+        runs: folder of runs.
+        show: names of the controls that are seen (`data`, `method`, `balance`, `seed`, `learning_rate`, ...); None: all.
+        width: of a picture [px].
+    """
+
+    def __init__(
+        self,
+        data: str = "opinions/starved",
+        method: str = "lf_dnn",
+        *,
+        balance: str = "none",
+        seed: int = 0,
+        config: Mapping[str, Any] | None = None,
+        plan: Mapping[str, Any] | None = None,
+        balance_config: Mapping[str, Any] | None = None,
+        options: Mapping[str, Any] | None = None,
+        runs: str | Path = "runs",
+        show: Sequence[str] | None = None,
+        width: int = views.WIDTH,
+    ) -> None:
+        self.runs, self.shown_names, self.width = Path(runs), show, width
+        self.given = {"config": dict(config or {}), "plan": dict(plan or {}), "balance": dict(balance_config or {})}
+        self.opening = {"data": data, "method": method, "balance": balance, "seed": seed}
+        self.given_options = dict(options or {})
+        self.session: Session | None = None
+        self.saved: Run | None = None
+        self.columns: dict[str, list[float]] = {}
+        self.marks: list[views.Mark] = []
+        self.pinned: dict[str, list[float]] | None = None
+        self.pinned_name, self.rule, self.word, self.tick, self.error = "", None, READY, None, None
+        self._is_quiet = False
+        self.painted: dict[str, str] = {}
+        self.modalities, self.headline, self.epochs_planned = (), "", 0
+        self.of = ip.ToggleButtons(options=["score", "loss"], value="score", style={"button_width": "64px"}, tooltips=["score", "loss"])
+        self.quantity = ip.ToggleButtons(options=[("gradient", "gradient"), ("update norm", "update")], style={"button_width": "118px"})
+        self.grid = ip.Box()
+        self.grid.add_class("wb-grid")
+        self._look(data, self.given_options | ({"seed": seed} if is_simulated(data) else {}))
+        self._make_choices()
+        self._make_controls()
+        self._make_box()
+        self.painter = Painter(self._draw)
+        # What the first Start would wait for, while somebody still reads.
+        threading.Thread(target=import_module, args=("torchmetrics",), daemon=True).start()
+        self._show_state(READY)
+        self._paint_all()
+
+    # What is known of the data
+
+    def _look(self, name: str, options: Mapping[str, Any]) -> None:
+        """Modalities, metric and ceilings of a data set; other modalities get other pictures."""
+        found = load(name, **options)
+        self._know(found.modalities, data_headline(found), found.ceiling)
+
+    def _know(self, modalities: Sequence[str], headline: str, ceiling: Mapping[str, Mapping[str, float]]) -> None:
+        before = (self.modalities, self.headline)
+        self.modalities, self.headline, self.ceiling = tuple(modalities), headline, dict(ceiling)
+        self.metric = metric_title(headline)
+        if before != (self.modalities, self.headline):
+            self._make_figures()
+
+    # Making
+
+    def _make_choices(self) -> None:
+        """Data, method, rule, seed; the state word."""
+        told = {"style": {"description_width": "initial"}}
+        names = data_names()
+        names += [] if self.opening["data"] in names else [self.opening["data"]]
+        self.data = ip.Dropdown(options=names, value=self.opening["data"], description="data", layout={"width": "230px"}, **told)
+        self.method = ip.Dropdown(
+            options=list(methods.METHODS), value=self.opening["method"], description="method", layout={"width": "250px"}, **told
+        )
+        rules = ["none", *balancing.RULES]
+        self.balance = ip.Dropdown(options=rules, value=self.opening["balance"], description="balance", layout={"width": "220px"}, **told)
+        self.balance.tooltip = "balancing rule (live: may be switched while it trains)"
+        self.seed = ip.BoundedIntText(value=self.opening["seed"], min=0, max=2**31 - 1, description="seed", layout={"width": "120px"}, **told)
+        self.state = ip.HTML()
+        for name in ("data", "method", "balance", "seed", "state"):
+            getattr(self, name).add_class(f"wb-{name}")
+        self.data.observe(lambda change: self._data_chosen(), names="value")
+        self.method.observe(lambda change: self._method_chosen(), names="value")
+        self.balance.observe(lambda change: self._rule_chosen(), names="value")
+        self.seed.observe(lambda change: self._moved("seed"), names="value")
+
+    def _make_controls(self) -> None:
+        """Buttons, and a control for every setting of plan, method, rule and dials."""
+        self.buttons = {}
+        for name, words, tip in (
+            ("start", "Start", "train with what the controls say"),
+            ("pause", "Pause", "wait after this epoch (K)"),
+            ("step", "Step", "one epoch, then pause (.)"),
+            ("stop", "Stop", "end here, keep the best epoch, write the run (S)"),
+            ("reset", "Reset", "back to how it opened; what is not saved is gone"),
+            ("pin", "Pin", "keep these curves as dotted lines"),
+            ("save", "Save run", "write the run as it stands; the training goes on"),
+            ("code", "Show me the code", "the lines of Python that do the same"),
+        ):
+            self.buttons[name] = button = ip.Button(description=words, tooltip=tip, layout={"width": "auto"})
+            button.add_class(f"wb-{name}")
+            button.on_click(lambda pressed, name=name: getattr(self, f"_{name}")())
+        self.progress = ip.FloatProgress(min=0, max=1, layout={"width": "180px", "height": "14px"}, style={"bar_color": "#767676"})
+        self.status = ip.HTML()
+        self.pin_choice = ip.Dropdown(options=self._pinnable(), value="", description="pinned", layout={"width": "300px"})
+        self.pin_choice.observe(lambda change: self._pin_chosen(change["new"]), names="value")
+        for widget, name in ((self.status, "status"), (self.pin_choice, "pinned")):
+            widget.add_class(f"wb-{name}")
+        self.groups: dict[str, dict[str, Control]] = {}
+        self.boxes = {name: ip.VBox() for name in ("plan", "config", "balance", "data")}
+        self.front = ip.HBox()
+        for group in self.boxes:
+            self._make_group(group)
+        for widget, name in ((self.of, "of"), (self.quantity, "quantity")):
+            widget.add_class(f"wb-{name}")
+            widget.observe(lambda change: self.painter.put(("redraw", None, None)), names="value")
+
+    def _make_group(self, group: str) -> None:
+        """The controls of one schema, with the values that hold for this method and data set."""
+        published = self._published()
+        if group == "plan":
+            schema, values, live = Plan, published.plan if published else {}, LIVE_PLAN
+            without: tuple[str, ...] = ("seed", "device", "stages", "rates")
+        elif group == "config":
+            schema, values, live = methods.method(self.method.value).Config, published.config if published else {}, ()
+            without = ()
+        elif group == "balance":
+            rule = None if self.balance.value == "none" else balancing.rule(self.balance.value)
+            if rule is None:
+                self.groups[group] = {}
+                self.boxes[group].children = [ip.HTML("No balancing rule is on.")]
+                self._arrange_front()
+                return
+            schema, values, live, without = rule.Config, {}, tuple(rule.Config.model_fields), ()
+        elif is_simulated(self.data.value):
+            self.groups[group] = self._dial_controls()
+            self.boxes[group].children = [control.box for control in self.groups[group].values()]
+            return
+        else:
+            self.groups[group], self.boxes[group].children = {}, [ip.HTML("Real data has no dials.")]
+            return
+        values = {**values, **self.given[group]}
+        known = {key: value for key, value in values.items() if key in schema.model_fields}
+        self.groups[group] = controls_for(schema, known, group=group, live=live, changed=self._control_moved, without=without)
+        order = sorted(self.groups[group].values(), key=lambda control: control.name.partition(".")[2] not in SHAPE)
+        self.boxes[group].children = [control.box for control in order]
+        self._arrange_front()
+
+    def _dial_controls(self) -> dict[str, Control]:
+        """A slider for every dial, one a modality where it has one a modality."""
+        given = {key: value for key, value in self.given_options.items() if key in Dials.model_fields}
+        preset = preset_dials(self.data.value.partition("/")[2] or "balanced", **given)
+        found = {}
+        for name in DIALS:
+            field, value = Dials.model_fields[name], getattr(preset, name)
+            if hasattr(value, "model_fields_set"):
+                for modality, part in type(value).model_fields.items():
+                    key = f"data.{name}.{modality}"
+                    found[key] = Control(key, part, value[modality], is_live=False, changed=self._control_moved)
+                    found[key].widget.description = f"{name} {modality}"
+            else:
+                found[f"data.{name}"] = Control(f"data.{name}", field, value, is_live=name in LIVE_DIALS, changed=self._control_moved)
+        return found
+
+    def _published(self) -> Any:
+        """The method's published settings for this data set."""
+        return methods.preset_for(self.method.value, self.data.value)
+
+    def _arrange_front(self) -> None:
+        """What is always seen: the learning rate, and the rule's first number."""
+        front = [self.groups["plan"]["plan.learning_rate"].box] if "plan" in self.groups else []
+        rates = [control for control in self.groups.get("balance", {}).values() if control.name.endswith(("rate", "alpha", "strength", "weight"))]
+        self.front.children = [*front, *(control.box for control in rates[:1])]
+
+    def _make_figures(self) -> None:
+        """The four panels; no trace is added later."""
+        self.figures = {name: LiveFigure(figure) for name, figure in empty_panels(self.modalities, self.metric, self.width).items()}
+        above = {"curve": [self.of], "magnitude": [self.quantity]}
+        self.grid_boxes = [ip.VBox([*above.get(name, []), figure]) for name, figure in self.figures.items()]
+        for name, box in zip(self.figures, self.grid_boxes, strict=True):
+            box.add_class(f"wb-panel-{name}")
+        self.painted = {}
+        self.grid.children = self.grid_boxes
+
+    def _make_box(self) -> None:
+        """Everything in its place, in the order of reading."""
+        seen = [widget for name, widget in self._named().items() if self._is_shown(name)]
+        choices = ip.HBox([*seen, self.state])
+        press = ip.HBox([*(self.buttons[name] for name in ("start", "pause", "step", "stop", "reset")), self.progress, self.status])
+        self.more = ip.Accordion(
+            [self.boxes["data"], self.boxes["config"], self.boxes["plan"], self.boxes["balance"]],
+            titles=["dials of the data", "settings of the method", "settings of the training", "settings of the rule"],
+            layout={"width": "620px"},
+        )
+        self.more.add_class("wb-more")
+        keep = ip.HBox([self.buttons["pin"], self.pin_choice, self.buttons["save"], self.buttons["code"]])
+        self.sentence, self.note, self.code_box, self.error_box = ip.HTML(), ip.HTML(), ip.HTML(), ip.VBox()
+        for widget, name in ((self.sentence, "sentence"), (self.note, "note"), (self.code_box, "code")):
+            widget.add_class(f"wb-{name}")
+        for row in (choices, press, self.front, keep):
+            row.add_class("wb-wrap")
+        presses = {"k": self._pause_or_go, ".": self._step, "s": self._stop, "?": self._help}
+        self.keys = Keys("wb-studio", presses, groups={"wb-more": "more settings"})
+        is_open = self.shown_names is None or "more" in self.shown_names
+        rows = [style_sheet(), choices, press, self.note, self.error_box, self.front, keep, self.grid, self.sentence]
+        self.box = ip.VBox([*rows, *([self.more] if is_open else []), self.code_box, self.keys])
+        for name in ("wb-live", "wb-studio"):
+            self.box.add_class(name)
+
+    def _named(self) -> dict[str, ip.Widget]:
+        return {"data": self.data, "method": self.method, "balance": self.balance, "seed": self.seed}
+
+    def _is_shown(self, name: str) -> bool:
+        return self.shown_names is None or name in self.shown_names
+
+    # What the controls say
+
+    def options(self) -> dict[str, Any]:
+        """Options of `load`: the seed and the dials that were turned."""
+        if not is_simulated(self.data.value):
+            return dict(self.given_options)
+        found: dict[str, Any] = {"seed": self.seed.value, **self.given_options}
+        for name, control in self.groups["data"].items():
+            _, dial, *modality = name.split(".")
+            if control.is_changed and modality:
+                before = found.get(dial) or {}
+                found[dial] = {**before, modality[0]: control.value}
+            elif control.is_changed:
+                found[dial] = control.value
+        return found
+
+    def settings(self) -> dict[str, Any]:
+        """Arguments of `fit`, without those that stand where nobody touched them."""
+        said = {group: self._changed(group) for group in ("config", "plan", "balance")}
+        plan = {"seed": self.seed.value, **said["plan"]}
+        return {"balance": self.balance.value, "config": said["config"], "balance_config": said["balance"], "plan": plan}
+
+    def _changed(self, group: str) -> dict[str, Any]:
+        found = {name.partition(".")[2]: control.value for name, control in self.groups[group].items() if control.is_changed}
+        return {**self.given[group], **found}
+
+    def code(self) -> str:
+        """The lines of Python that do what the controls say now, or, of a training on its way, what was done."""
+        session = self.session
+        if session is None or not (session.changes or self.word == STOPPED):
+            return fit_code(self.method.value, self.data.value, self.options(), self.settings())
+        end = session.epochs if self.word == STOPPED else None
+        return steered_code(session.method, str(session.source), self.began_options, session.settings, session.changes, end=end)
+
+    # What is pressed. Nothing in here waits for anything.
+
+    def _start(self) -> None:
+        if self.word == PAUSED and self.session is not None:
+            self.session.go()
+        elif self.word == READY or self.word in ENDED:
+            self._new_session()
+            self.session.start()
+
+    def _new_session(self) -> None:
+        self._dismiss()
+        options, settings = self.options(), self.settings()
+        self.began_options = dict(options)
+
+        def listen(kind: str, content: Any) -> None:
+            self._hear(session, kind, content)
+
+        session = Session(self.method.value, self.data.value, options=options, runs=self.runs, listen=listen, **settings)
+        self.session, self.rule = session, None if settings["balance"] == "none" else settings["balance"]
+        self.columns, self.marks, self.tick = {}, [], None
+        self.note.value = ""
+        self._show_code()
+
+    def _pause(self) -> None:
+        if self.session is not None:
+            self.session.pause()
+
+    def _pause_or_go(self) -> None:
+        self._start() if self.word in (PAUSED, READY) else self._pause()
+
+    def _step(self) -> None:
+        if self.word in (READY, *ENDED):
+            self._new_session()
+        self.session.step()
+
+    def _stop(self) -> None:
+        if self.session is not None:
+            self.session.stop()
+
+    def _reset(self) -> None:
+        """Back to how it opened; the pinned lines stay."""
+        if self.session is not None:
+            self.session.close()
+        self.session = None
+        self._is_quiet = True
+        for name, value in self.opening.items():
+            getattr(self, name).value = value
+        for group in self.groups:
+            self._make_group(group)
+        self._is_quiet = False
+        self.columns, self.marks, self.tick, self.rule, self.saved = {}, [], None, None, None
+        self.note.value = ""
+        self._dismiss()
+        self._show_state(READY)
+        self.painter.put(("redraw", None, None))
+
+    def _pin(self) -> None:
+        """Keeps what is drawn as dotted lines."""
+        if self.columns.get("epoch"):
+            self.pinned = {key: list(values) for key, values in self.columns.items()}
+            self.pinned_name = self._name_now()
+            self._is_quiet = True
+            self.pin_choice.options = [*self._pinnable(), (f"this training: {self.pinned_name}", "this")]
+            self.pin_choice.value = "this"
+            self._is_quiet = False
+            self.painter.put(("redraw", None, None))
+
+    def _pin_chosen(self, value: str) -> None:
+        if self._is_quiet or value == "this":
+            return
+        if not value:
+            self.pinned, self.pinned_name = None, ""
+        else:
+            run = Run.load(self.runs / value)
+            self.pinned, self.pinned_name = columns_of(run), f"{run.variant}, seed {run.seed}"
+        self.painter.put(("redraw", None, None))
+
+    def _pinnable(self) -> list[tuple[str, str]]:
+        """Finished runs of this data set, the last ones first."""
+        here = [run for run in load_all(self.runs) if run.config["dataset"] == self.data.value]
+        here.sort(key=lambda run: run.config.get("started", ""), reverse=True)
+        return [("nothing", ""), *((f"{run.variant}, seed {run.seed} ({run.id[-8:]})", run.id) for run in here[:20])]
+
+    def _name_now(self) -> str:
+        rule = f" + {self.rule}" if self.rule else ""
+        return f"{self.session.method if self.session else self.method.value}{rule}, seed {self.seed.value}"
+
+    def _save(self) -> None:
+        if self.session is not None:
+            self.session.save()
+
+    def _code(self) -> None:
+        self.code_box.value = "" if self.code_box.value else "..."
+        self._show_code()
+
+    def _show_code(self) -> None:
+        """Draws the code anew where it is seen."""
+        if self.code_box.value:
+            self.code_box.value = f"<pre>{escape(self.code())}</pre>"
+
+    def _help(self) -> None:
+        self.note.value = "" if self.note.value == HELP else HELP
+
+    def _data_chosen(self) -> None:
+        if self._is_quiet:
+            return
+        self.given_options = {}
+        self._make_group("data")
+        self._make_group("plan")
+        self._make_group("config")
+        self._is_quiet = True
+        self.pin_choice.options, self.pin_choice.value = self._pinnable(), ""
+        self._is_quiet = False
+        self._moved("data")
+
+    def _method_chosen(self) -> None:
+        if not self._is_quiet:
+            self.given["config"] = {}
+            self._make_group("config")
+            self._make_group("plan")
+            self._moved("method")
+
+    def _rule_chosen(self) -> None:
+        """Another rule: from the next epoch on, where something trains."""
+        if self._is_quiet:
+            return
+        self.given["balance"] = {}
+        self._make_group("balance")
+        if self._is_running:
+            self._try("balance", self.balance.value)
+        self._show_code()
+
+    def _control_moved(self, control: Control) -> None:
+        """A setting was moved: live ones from the next epoch on, all others with Restart."""
+        if self._is_quiet:
+            return
+        if control.is_live and self._is_running:
+            self._try(control.name, control.value)
+            self._show_code()
+        else:
+            self._moved(control.name)
+
+    def _moved(self, name: str) -> None:
+        """Something was moved that a running training cannot take up."""
+        if self._is_running and not self._is_quiet:
+            self.note.value = (
+                f"{escape(name.rpartition('.')[2])} takes effect with a new start: [Stop], then [Start]. This training goes on as it began."
+            )
+        elif self.word in ENDED and not self._is_quiet:
+            self.note.value = "What you changed takes effect with [Start]."
+        elif name.startswith("data") and not self._is_quiet:
+            self.painter.put(("look", None, None))
+        self._show_code()
+
+    @property
+    def _is_running(self) -> bool:
+        return self.session is not None and self.session.state in RUNNING
+
+    def _try(self, setting: str, value: Any) -> None:
+        try:
+            self.session.change(setting, value)
+        except WorkbenchError as error:
+            self._show_error(error)
+
+    def _go_back(self) -> None:
+        """After a failed epoch: on from the last good one, a tenth of the rate."""
+        rate = self._gentler()
+        self._dismiss()
+        self.session.go_back(learning_rate=rate)
+
+    def _gentler(self) -> float:
+        plan = self.session._progress.wanted.plan if self.session and self.session._progress else None
+        return (plan.learning_rate if plan else self.groups["plan"]["plan.learning_rate"].value) / 10
+
+    # What is heard and drawn
+
+    def _hear(self, session: Session, kind: str, content: Any) -> None:
+        """From any thread; waits for nothing but a frame that is being painted."""
+        if session is not self.session:
+            return
+        if kind == "state":
+            self._show_state(content)
+        self.painter.put((kind, session, content))
+
+    def _show_state(self, word: str) -> None:
+        """The state word and the buttons, at once."""
+        self.word = word
+        after = f" after epoch {len(self.columns.get('epoch', ())) + 1}" if word == PAUSING else ""
+        with PAINT:
+            self.state.value = f"[ {word}{after} ]"
+            for name, (is_on, tip) in buttons_in(word, has_epochs=bool(self.columns.get("epoch")), is_saved=self.saved is not None).items():
+                button = self.buttons[name]
+                button.disabled, button.tooltip = not is_on, tip
+                button.button_style = "primary" if name == primary_in(word) else ""
+            self.buttons["start"].description = {PAUSED: "Go on"}.get(word, "Start again" if word in ENDED else "Start")
+
+    def _draw(self, events: list[tuple[str, Session | None, Any]]) -> None:
+        """One frame, on the painter's thread."""
+        for kind, session, content in events:
+            if session is self.session or session is None:
+                self._take(kind, content)
+        self._paint_all(is_whole=not events)
+
+    def _take(self, kind: str, content: Any) -> None:
+        """One event."""
+        if kind == "begun":
+            self._know(content.modalities, content.headline, content.ceiling)
+            self.epochs_planned = content.order.plan.epochs
+        elif kind == "epoch":
+            add_epoch(self.columns, content, self.modalities)
+            self.tick = None
+            self._show_state(self.word)
+        elif kind == "tick":
+            self.tick = content
+        elif kind == "change":
+            self._note_change(content)
+        elif kind == "saved":
+            self.saved = content
+            self.note.value = (
+                f"Saved: <code>{escape(str(content.path))}</code>, on valid {self.metric} {content.metrics['valid'][self.headline]:.3f}."
+            )
+            self._show_state(self.word)
+        elif kind == "look":
+            self._look_again()
+        elif kind in ("failed", "refused"):
+            self._show_error(content)
+
+    def _look_again(self) -> None:
+        """The data as the controls say it now."""
+        try:
+            self._look(self.data.value, self.options())
+        except WorkbenchError as error:
+            self._show_error(error)
+
+    def _note_change(self, change: Change) -> None:
+        self.marks.append(views.Mark(change.epoch, str(change)))
+        if change.setting == "balance":
+            self.rule = change.after
+        if change.setting == "plan.epochs":
+            self.epochs_planned = change.after
+        self._show_code()
+
+    def _paint_all(self, *, is_whole: bool = True) -> None:
+        frames = self.frames()
+        for name, frame in frames.items():
+            # A frame that says nothing new is sent only to heal what the browser may have lost.
+            if is_whole or self.painted.get(name) != repr(frame):
+                self.figures[name].paint(frame.traces, title=frame.sentence, layout=nested(frame.layout))
+                self.painted[name] = repr(frame)
+        with PAINT:
+            self._paint_status()
+            said = views.say_training(self.columns, self.modalities, metric=self.metric, ceiling=self.ceiling, key=self.headline, rule=self.rule)
+            if self.sentence.value != (words := escape(said, quote=False)):
+                self.sentence.value = words
+            self.keys.labels = {f"wb-panel-{name}": frame.sentence for name, frame in frames.items()}
+
+    def _paint_status(self) -> None:
+        """Epochs, seconds an epoch, seconds left."""
+        done = len(self.columns.get("epoch", ()))
+        if not done and self.tick is None:
+            self.progress.value, self.status.value = 0, ""
+            return
+        planned = self.epochs_planned or done
+        seconds = self.columns.get("seconds", [])
+        recent = sorted(seconds[-9:])
+        each = recent[len(recent) // 2] if recent else None
+        part = self.tick.done if self.tick is not None and self.word in RUNNING else 0.0
+        self.progress.value = min(1.0, (done + part) / max(planned, 1))
+        words = f"epoch {done} of at most {planned}"
+        words += f" · {each:.2g} s/epoch" if each else ""
+        words += f" · at most {(planned - done) * each:.0f} s left" if each and self.word in (TRAINING, PAUSED, PAUSING) else ""
+        words += f" · loss now {self.tick.loss:.3f}" if self.tick is not None and self.word == TRAINING else ""
+        self.status.value = words
+
+    def frames(self) -> dict[str, views.Frame]:
+        """What belongs into the four panels now."""
+        alone_scores = {name: self.ceiling[name][self.headline] for name in self.modalities if self.headline in self.ceiling.get(name, {})}
+        every = self.ceiling.get("all", {}).get(self.headline)
+        pinned = {"pinned": self.pinned, "pinned_name": self.pinned_name}
+        reach = {"ceiling": every, "alone": alone_scores}
+        curve = views.curve_frame(
+            self.columns, self.modalities, metric=self.metric, of=self.of.value, **reach, **pinned, marks=self.marks, ahead=2, thin=thinned
+        )
+        return {
+            "curve": curve,
+            "magnitude": views.magnitude_frame(self.columns, self.modalities, of=self.quantity.value, thin=thinned),
+            "weights": views.weight_frame(self.columns, self.modalities, rule=self.rule),
+            "probes": views.probe_frame(self.columns, self.modalities, metric=self.metric, alone=alone_scores),
+        }
+
+    def _show_error(self, error: Exception) -> None:
+        """In words, until it is dismissed; details folded."""
+        self.error = error
+        what, do = getattr(error, "what", f"{type(error).__name__}: {error}"), getattr(error, "do", "")
+        where = getattr(error, "where", "")
+        lines = [f"<b>{escape(first_upper(what))}.</b>", escape(where), escape(f"To do: {do}.") if do else ""]
+        details = escape("".join(traceback.format_exception(error)))
+        text = ip.HTML(f"{' '.join(line for line in lines if line)}<details><summary>Details</summary><pre>{details}</pre></details>")
+        presses = [("Dismiss", self._dismiss)]
+        if self.session is not None and self.session.state == FAILED and self.session.epochs:
+            presses.insert(0, (f"Go back to epoch {self.session.epochs} with learning rate {plainly(self._gentler())}", self._go_back))
+        made = []
+        for words, action in presses:
+            button = ip.Button(description=words, layout={"width": "auto"})
+            button.on_click(lambda pressed, action=action: action())
+            made.append(button)
+        self.error_box.children = [text, ip.HBox(made)]
+        self.error_box.add_class("wb-error")
+
+    def _dismiss(self) -> None:
+        self.error, self.error_box.children = None, []
+        self.error_box.remove_class("wb-error")
+
+    # Life
+
+    def close(self) -> None:
+        """Ends the training and the painter; nothing that is not saved is written."""
+        session, self.session = self.session, None
+        if session is not None:
+            session.close()
+        self.painter.close()
+        with PAINT:
+            self.state.value = "[ Closed ]"
+            for button in self.buttons.values():
+                button.disabled = True
+
+    def wait(self, seconds: float = 600.0) -> None:
+        """Waits until nothing trains and everything is drawn (for scripts and tests; never in a callback)."""
+        end = time.monotonic() + seconds
+        while self._is_running and time.monotonic() < end:
+            time.sleep(0.02)
+        self.painter.settle(10.0)
+
+    def _repr_mimebundle_(self, **options: Any) -> Any:
+        return self.box._repr_mimebundle_(**options)
+
+
+def studio(data: str = "opinions/starved", method: str = "lf_dnn", *, interactive: bool = True, **settings: Any) -> Studio:
+    """Opens the training studio; a second one ends the first.
+
+    Args:
+        data: a data set's name.
+        method: a method's name.
+        interactive: False trains in the cell and shows the last frame as figures with captions (what a report shows).
+        settings: see `Studio`.
+
+    Raises:
+        ConfigError: an unknown name.
+    """
+    from IPython.display import Markdown, display
+
+    made = Studio(data, method, **settings)
+    alone("studio", made)
+    if interactive:
+        return made
+    from workbench.figures import show
+
+    made._start()
+    made.wait()
+    for name, frame in made.frames().items():
+        show(still(empty_panels(made.modalities, made.metric, made.width)[name], frame))
+    display(Markdown(f"**{made.sentence.value}**"))
+    made.close()
+    if made.session is None and made.error is not None:
+        raise made.error
+    return None
+
+
+def empty_panels(modalities: Sequence[str], metric: str, width: int) -> dict[str, go.Figure]:
+    """The four figures without any numbers."""
+    return {
+        "curve": views.curve_panel(modalities, metric, width=width),
+        "magnitude": views.magnitude_panel(modalities, width=width),
+        "weights": views.weight_panel(modalities, width=width),
+        "probes": views.probe_panel(modalities, metric, width=width),
+    }
+
+
+def still(figure: go.Figure, frame: views.Frame) -> go.Figure:
+    """A panel with its numbers as a figure that needs no kernel."""
+    for trace in figure.data:
+        if trace.name in frame.traces:
+            trace.update(frame.traces[trace.name])
+    figure.update_layout(nested(frame.layout), meta={"caption": frame.sentence, "alt": frame.sentence})
+    return figure
+
+
+def nested(layout: Mapping[str, Any]) -> dict[str, Any]:
+    """`{"title.text": x}` with the underscores that plotly reads: `{"title_text": x}`."""
+    return {key.replace(".", "_"): value for key, value in layout.items()}
+
+
+def add_epoch(columns: dict[str, list[float]], epoch: Any, modalities: Sequence[str]) -> None:
+    """One epoch (`workbench.session.Shown`) as a further value of every column; nan where nothing was measured."""
+    row = {"epoch": epoch.number, "seconds": epoch.seconds}
+    row |= {f"loss.{split}": value for split, value in epoch.loss.items()} | {f"score.{split}": value for split, value in epoch.score.items()}
+    for name in modalities:
+        for column, values in (("gradient", epoch.gradient), ("update", epoch.update), ("weight", epoch.weight), ("probe", epoch.probes)):
+            row[f"{column}.{name}"] = values.get(name, float("nan"))
+    for key, value in row.items():
+        columns.setdefault(key, []).append(float(value))
+
+
+def columns_of(run: Run) -> dict[str, list[float]]:
+    """Scores and losses of a finished run, epoch by epoch."""
+    history = run.trace["history"].to_dataset()["score"]
+    found = {"epoch": [float(number) for number in history["epoch"].values]}
+    for split in ("train", "valid"):
+        for column, metric in (("score", run.config["headline"]), ("loss", "loss")):
+            found[f"{column}.{split}"] = [float(value) for value in history.sel(split=split, metric=metric).values]
+    return found
+
+
+def data_names() -> list[str]:
+    """What can be trained on here: the presets of the simulator, and the data sets whose files are on this machine."""
+    real = [name for name in cards() if name != "opinions" and available(name)]
+    return [*(f"opinions/{preset}" for preset in PRESETS), *real]
+
+
+def primary_in(word: str) -> str:
+    """The one primary button of a state; none while something is on its way."""
+    return {TRAINING: "pause", PAUSED: "start", READY: "start", STOPPED: "start", FINISHED: "start", FAILED: "start"}.get(word, "")
+
+
+def buttons_in(word: str, *, has_epochs: bool, is_saved: bool) -> dict[str, tuple[bool, str]]:
+    """Which buttons can be pressed in a state, and why not."""
+    running, ended = word in (STARTING, TRAINING, PAUSING, PAUSED), word in ENDED
+    nothing = "nothing trains yet: press Start"
+    over = "it has ended: press Start again" if ended else nothing
+    busy = f"it is {word.lower()}"
+    return {
+        "start": (word in (READY, PAUSED) or ended, "train with what the controls say" if word != PAUSED else "go on (K)"),
+        "pause": (word in (TRAINING, STARTING), "wait after this epoch (K)" if word in (TRAINING, STARTING) else busy if running else over),
+        "step": (word in (READY, TRAINING, PAUSED) or ended, "one epoch, then pause (.)"),
+        "stop": (running, "end here, keep the best epoch, write the run (S)" if running else busy if word == STOPPING else over),
+        "reset": (True, "back to how it opened; what is not saved is gone"),
+        "pin": (has_epochs, "keep these curves as dotted lines" if has_epochs else "there is no curve yet"),
+        "save": (
+            running and has_epochs,
+            "write the run as it stands; the training goes on" if running else "it was written when it ended" if is_saved else over,
+        ),
+        "code": (True, "the lines of Python that do the same"),
+    }
