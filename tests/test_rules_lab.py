@@ -105,7 +105,14 @@ def test_every_figure_of_the_page_takes_its_table(small):
     (ceiling,) = rules_lab.ceilings(data, trained).values()
     assert ceiling == data["opinions/starved"][0].ceiling["all"]["acc2_non0"]
     table = figures.rules_table(rules_lab.lab_scores(trained), found, ceiling={"opinions/starved": ceiling})
-    assert [name.removesuffix(" †") for name in table.frame["rule"]] == ["text alone", "none", *RULES, "ceiling: best attainable"]
+    assert [name.removesuffix(" †") for name in table.frame["rule"]] == [
+        "text alone",
+        "audio alone",
+        "vision alone",
+        "none",
+        *RULES,
+        "ceiling: best attainable",
+    ]
     assert "Adam, against no rule" in caption_of(figures.magnitude_ratios(rules_lab.magnitudes(optimised)))
     assert "The paper (its model, MOSI, one number each): SGD +.018, Adam +.008" in rules_lab.say_table_7(optimised)
     ran = trained["opinions/starved", "lf_dnn"]
@@ -130,6 +137,20 @@ def test_without_text_it_is_the_single_modality_that_is_best_on_valid():
     assert rules_lab.reference(Results(runs, "acc2_non0")) == "image alone"
 
 
+def test_where_another_modality_is_better_alone_than_the_text_it_is_said():
+    case = {("opinions", "lf_dnn"): results(text_alone=0.6, audio_alone=0.8, none=0.7, b_fusion=0.9, uniform=0.8)}
+    assert "On opinions the best modality alone is not the text but audio (.81" in rules_lab.say_best_single(case)
+    assert rules_lab.say_best_single(case).endswith("with lf_dnn above it b_fusion (+.100) (of 2).")
+    worse = {("opinions", "lf_dnn"): results(text_alone=0.6, audio_alone=0.8, none=0.7, b_fusion=0.7)}
+    assert rules_lab.say_best_single(worse).endswith("above it no rule is found (of 1).")
+    assert (
+        rules_lab.say_best_single({("o", "m"): results(text_alone=0.8, audio_alone=0.6, none=0.7)})
+        == "Where there is text, it is the best modality alone."
+    )
+    order = rules_lab.lab_scores({("o", "m"): results(image_alone=0.6, text_alone=0.5, none=0.7)})["variant"]
+    assert list(dict.fromkeys(order)) == ["text alone", "image alone", "none"]
+
+
 def test_rules_are_judged_by_family():
     found = rules_lab.effects({("opinions", "lf_dnn"): results(text_alone=0.80, none=0.75, b_fusion=0.90, uniform=0.85, ogm_ge=0.75)})
     verdicts = {(row.kind, row.rule): row.verdict for row in found.itertuples()}
@@ -146,7 +167,7 @@ def test_rules_are_judged_by_family():
     )
     said = rules_lab.say_verdicts(found)
     assert said == (
-        "Of 1 pairs of data set and method (n = 4, Holm) above no rule: b_fusion 1 (one modality alone 1, uniform 1), "
+        "Of 1 pair of data set and method (n = 4, Holm) above no rule: b_fusion 1 (one modality alone 1, uniform 1), "
         "uniform 1 (one modality alone 1), ogm_ge 0 (one modality alone 0, uniform 0)"
     )
 

@@ -90,9 +90,12 @@ def with_optimizers(
 
 def reference(results: Results) -> str:
     """What a rule must beat at least: `text alone`; of data without text the single modality that is best on valid."""
+    return "text alone" if any(run.variant == "text alone" for run in results.runs) else best_single(results)
+
+
+def best_single(results: Results) -> str:
+    """The single modality with the best mean score on valid."""
     single = [name for name in dict.fromkeys(run.variant for run in results.runs) if name.endswith(" alone")]
-    if "text alone" in single:
-        return "text alone"
     means = results.only(*single).scores("valid", metrics=[results.headline]).groupby("variant")["value"].mean()
     return str(means.idxmin() if results.headline in LOWER_IS_BETTER else means.idxmax())
 
@@ -134,14 +137,14 @@ def _compared(changes: Mapping[str, Difference], held: Sequence[str], labels: Ma
 
 
 def lab_scores(trained: Trained) -> pd.DataFrame:
-    """Headline scores on test, one modality alone (`reference`) and no rule first: dataset, method, metric, variant, seed, value."""
+    """Headline scores on test, each modality alone (`reference` first), then none and the rules: dataset, method, metric, variant, seed, value."""
     parts = []
     for (dataset, method), results in trained.items():
-        single = reference(results)
-        order = [single, *(name for name in dict.fromkeys(run.variant for run in results.runs) if not name.endswith(" alone"))]
-        found = results.only(*order).scores(metrics=[results.headline])
+        found = results.scores(metrics=[results.headline])
         labels = {"dataset": dataset, "method": method, "metric": metric_title(results.headline)}
-        parts.append(found[["variant", "seed", "value"]].assign(**labels))
+        found = found[["variant", "seed", "value"]].assign(**labels)
+        is_first = found["variant"] == reference(results)
+        parts += [found[is_first], found[~is_first]]
     return pd.concat(parts, ignore_index=True)
 
 
@@ -156,7 +159,8 @@ def say_verdicts(found: pd.DataFrame) -> str:
         worse = int(((rows["kind"] == "none") & (rows["verdict"] == "below")).sum())
         plain = "" if rule == UNIFORM else f", uniform {times['uniform']}"
         said.append(f"{rule} {times['none']} (one modality alone {times['single']}{plain}{f'; below none {worse}' if worse else ''})")
-    return f"Of {cases} pairs of data set and method (n = {int(found['n'].max())}, Holm) above no rule: {', '.join(said)}"
+    pairs = "pair" if cases == 1 else "pairs"
+    return f"Of {cases} {pairs} of data set and method (n = {int(found['n'].max())}, Holm) above no rule: {', '.join(said)}"
 
 
 def say_uniform(found: pd.DataFrame) -> str:
@@ -171,6 +175,25 @@ def say_uniform(found: pd.DataFrame) -> str:
         told.append(f"{word} it: {', '.join(names) if names else 'none'}")
     ties = int((rows["verdict"] == "=").sum())
     return f"Against uniform, {'; '.join(told)}; no difference found in {ties} of {len(rows)} comparisons."
+
+
+def say_best_single(trained: Trained) -> str:
+    """Where another modality than the text is the best one alone (chosen on valid): which rules are above that (Holm over the rules)."""
+    said = []
+    for (dataset, method), results in trained.items():
+        single = best_single(results)
+        if single == reference(results):
+            continue
+        rules = [name for name in dict.fromkeys(run.variant for run in results.runs) if not name.endswith(" alone") and name != NONE]
+        changes = {name: results.difference(name, single) for name in rules}
+        rows = _compared(changes, holm(changes), {}, results.headline)
+        above = [f"{row['rule']} ({score(row['mean'], sign=True)})" for row in rows if row["verdict"] == "above"]
+        mean = results.only(single).scores(metrics=[results.headline])["value"].mean()
+        told = f"above it {', '.join(above) if above else 'no rule is found'} (of {len(rules)})"
+        said.append(
+            f"On {dataset} the best modality alone is not the text but {single.removesuffix(' alone')} ({score(mean)}); with {method} {told}."
+        )
+    return " ".join(said) or "Where there is text, it is the best modality alone."
 
 
 def effects_over_dials(
