@@ -34,6 +34,13 @@ function render({ model, el }) {
       }
     }
   };
+  let last = null;
+  const note = (event) => { last = event.target; };
+  const watcher = new MutationObserver((changes) => {
+    for (const change of changes) {
+      if (change.target === last && last.disabled) { root.focus({ preventScroll: true }); }
+    }
+  });
   const attach = () => {
     root = el.closest("." + model.get("inside"));
     if (!root) { timer = setTimeout(attach, 50); return; }
@@ -41,13 +48,20 @@ function render({ model, el }) {
     root.setAttribute("tabindex", "-1");
     root.style.outlineOffset = "2px";
     root.addEventListener("keydown", press);
+    root.addEventListener("focusin", note);
+    // A button that is pressed and thereby switched off would drop the focus out of the box.
+    watcher.observe(root, { attributes: true, attributeFilter: ["disabled"], subtree: true });
     name();
     timer = setTimeout(name, 1000);
   };
   let timer = setTimeout(attach, 0);
   el.style.display = "none";
   model.on("change:labels", () => root && name());
-  return () => { clearTimeout(timer); if (root) root.removeEventListener("keydown", press); };
+  return () => {
+    clearTimeout(timer);
+    watcher.disconnect();
+    if (root) { root.removeEventListener("keydown", press); root.removeEventListener("focusin", note); }
+  };
 }
 export default { render };
 """

@@ -215,8 +215,6 @@ class Studio:
         values = {**values, **self.given[group]}
         known = {key: value for key, value in values.items() if key in schema.model_fields}
         self.groups[group] = controls_for(schema, known, group=group, live=live, changed=self._control_moved, without=without)
-        order = sorted(self.groups[group].values(), key=lambda control: control.name.partition(".")[2] not in SHAPE)
-        self.boxes[group].children = [control.box for control in order]
         self._arrange_front()
 
     def _dial_controls(self) -> dict[str, Control]:
@@ -240,10 +238,15 @@ class Studio:
         return methods.preset_for(self.method.value, self.data.value)
 
     def _arrange_front(self) -> None:
-        """What is always seen: the learning rate, and the rule's first number."""
-        front = [self.groups["plan"]["plan.learning_rate"].box] if "plan" in self.groups else []
+        """What is always seen, the learning rate and the rule's first number, and behind it all other settings: those of size first."""
         rates = [control for control in self.groups.get("balance", {}).values() if control.name.endswith(("rate", "alpha", "strength", "weight"))]
-        self.front.children = [*front, *(control.box for control in rates[:1])]
+        front = [control for control in (self.groups.get("plan", {}).get("plan.learning_rate"), *rates[:1]) if control is not None]
+        self.front.children = [control.box for control in front]
+        for group in ("plan", "config", "balance"):
+            rest = [control for control in self.groups.get(group, {}).values() if control not in front]
+            rest.sort(key=lambda control: control.name.partition(".")[2] not in SHAPE)
+            if rest or group != "balance":
+                self.boxes[group].children = [control.box for control in rest]
 
     def _make_figures(self) -> None:
         """The four panels; no trace is added later."""
