@@ -35,7 +35,11 @@ function render({ model, el }) {
     }
   };
   let last = null;
-  const note = (event) => { last = event.target; };
+  const note = (event) => {
+    last = event.target;
+    // JupyterLab's bindings say `:focus`: the focused element itself must be marked, a mark on what holds it comes too late.
+    last.setAttribute("data-lm-suppress-shortcuts", "true");
+  };
   const watcher = new MutationObserver((changes) => {
     for (const change of changes) {
       if (change.target === last && last.disabled) { root.focus({ preventScroll: true }); }
