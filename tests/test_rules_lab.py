@@ -167,14 +167,14 @@ def test_rules_are_judged_by_family():
     )
     said = rules_lab.say_verdicts(found)
     assert said == (
-        "Of 1 pair of data set and method (n = 4, Holm) above no rule: b_fusion 1 (one modality alone 1, uniform 1), "
-        "uniform 1 (one modality alone 1), ogm_ge 0 (one modality alone 0, uniform 0)"
+        "Of 1 pair of data set and method (n = 4, Holm), times found above no rule / uniform / one modality alone: "
+        "b_fusion 1 / 1 / 1, uniform 1 / - / 1, ogm_ge 0 / 0 / 0; below no rule: none found"
     )
 
 
 def test_what_hurts_is_counted_and_ties_are_ties():
     found = rules_lab.effects({("opinions", "lf_dnn"): results(text_alone=0.75, none=0.75, b_fusion=0.60, uniform=0.75)})
-    assert rules_lab.say_verdicts(found).endswith("b_fusion 0 (one modality alone 0, uniform 0; below none 1), uniform 0 (one modality alone 0)")
+    assert rules_lab.say_verdicts(found).endswith("b_fusion 0 / 0 / 0, uniform 0 / - / 0; below no rule: b_fusion 1")
     assert {row.verdict for row in found.itertuples() if row.rule == "uniform"} == {"="}
 
 

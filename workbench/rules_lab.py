@@ -152,15 +152,16 @@ def say_verdicts(found: pd.DataFrame) -> str:
     """One sentence over all data sets and methods: how often each rule is above none, above `uniform`, above one modality alone, and below none."""
     cases = found.groupby(["dataset", "method"], sort=False).ngroups
     rules = [name for name in dict.fromkeys(found["rule"]) if name != NONE and not name.endswith(" alone")]
-    said = []
+    said, worse = [], []
     for rule in rules:
         rows = found[found["rule"] == rule]
-        times = {kind: int(((rows["kind"] == kind) & (rows["verdict"] == "above")).sum()) for kind in ("none", "uniform", "single")}
-        worse = int(((rows["kind"] == "none") & (rows["verdict"] == "below")).sum())
-        plain = "" if rule == UNIFORM else f", uniform {times['uniform']}"
-        said.append(f"{rule} {times['none']} (one modality alone {times['single']}{plain}{f'; below none {worse}' if worse else ''})")
+        times = [str(int(((rows["kind"] == kind) & (rows["verdict"] == "above")).sum())) for kind in ("none", "uniform", "single")]
+        said.append(f"{rule} {times[0]} / {'-' if rule == UNIFORM else times[1]} / {times[2]}")
+        below = int(((rows["kind"] == "none") & (rows["verdict"] == "below")).sum())
+        worse += [f"{rule} {below}"] if below else []
     pairs = "pair" if cases == 1 else "pairs"
-    return f"Of {cases} {pairs} of data set and method (n = {int(found['n'].max())}, Holm) above no rule: {', '.join(said)}"
+    times = f"Of {cases} {pairs} of data set and method (n = {int(found['n'].max())}, Holm), times found above no rule / uniform / one modality alone"
+    return f"{times}: {', '.join(said)}; below no rule: {', '.join(worse) or 'none found'}"
 
 
 def say_uniform(found: pd.DataFrame) -> str:

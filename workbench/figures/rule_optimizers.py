@@ -44,8 +44,10 @@ def magnitude_ratios(frame: pd.DataFrame, *, metric: str = "score") -> go.Figure
         values = np.log10(rows["value"]) if is_ratio else rows["value"]
         reach, cut = shown_range(values, np.log10(ends) if is_ratio else ends)
         is_cut |= cut
-        axis = {"title_text": "largest ÷ smallest (log)" if is_ratio else canvas.safe(metric), "range": reach, "nticks": 5}
-        figure.update_xaxes(type="log" if is_ratio else "linear", dtick="D2" if is_ratio and reach[1] - reach[0] < 1.2 else None, **axis, **cell)
+        axis = {"title_text": "largest ÷ smallest (log)" if is_ratio else canvas.safe(metric.partition(" (")[0]), "range": reach, "nticks": 5}
+        figure.update_xaxes(
+            type="log" if is_ratio else "linear", dtick=None if not is_ratio else "D2" if reach[1] - reach[0] < 1.2 else 1, **axis, **cell
+        )
     figure.update_layout(showlegend=True, legend={"orientation": "h", "x": 0, "y": 1.1, "yanchor": "bottom", "font": {"size": 14}})
     figure.update_layout(margin={**canvas.MARGIN, "t": canvas.MARGIN["t"] + 34}, height=figure.layout.height + 34)
     read = "Ratios: largest modality over smallest in each epoch, geometric mean over the epochs up to the best one. Marks and bars: means over "

@@ -14,19 +14,20 @@ from workbench.statistics import holm, mean_interval, mean_with_interval, score
 NONE = "none"
 
 
-def probes_by_rule(frame: pd.DataFrame, *, metric: str) -> go.Figure:
+def probes_by_rule(frame: pd.DataFrame, *, metric: str, title: str = "") -> go.Figure:
     """Each modality's probe score by rule: mean over seeds and 95 % interval.
 
     Args:
         frame: columns variant (`none` and the rules), seed, modality, value.
         metric: what the values are.
+        title: which data.
 
     Raises:
         DataError: a column is missing, or no row has a value.
     """
     frame = checked(frame, "probes_by_rule", "variant", "seed", "modality", "value")
     rules, looks = names(frame, "variant"), styles(names(frame, "modality"))
-    figure = canvas.panels([""], x_title="", y_title=f"probe: {metric}", panel_height=340)
+    figure = canvas.panels([title], x_title="", y_title=f"probe: {metric}", panel_height=340)
     ends: list[float] = []
     for number, (modality, look) in enumerate(looks.items()):
         ends += _draw_modality(figure, frame[frame["modality"] == modality], rules, modality, look, (number - (len(looks) - 1) / 2) * 0.18)
@@ -45,7 +46,7 @@ def probes_by_rule(frame: pd.DataFrame, *, metric: str) -> go.Figure:
     written = [(f"{look.mark} {canvas.safe(name)}", float(last[name]), look.small) for name, look in looks.items() if name in last]
     canvas.end_labels(figure, written, x=len(rules) - 0.7, y_range=reach, row=1, col=1)
     read = "Marks: mean of a linear readout of each modality's representation in the trained model, scored on test; bars: 95 % intervals"
-    return captions.attach(figure, _finding(frame, rules), f"{read}, {captions.count(frame['seed'].nunique(), 'seed')}.")
+    return captions.attach(figure, f"{title}: " * bool(title) + _finding(frame, rules), f"{read}, {captions.count(frame['seed'].nunique(), 'seed')}.")
 
 
 def _draw_modality(figure: go.Figure, rows: pd.DataFrame, rules: list[str], modality: str, look: Style, shift: float) -> list[float]:

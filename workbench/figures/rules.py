@@ -50,7 +50,7 @@ def rule_effects(frame: pd.DataFrame) -> go.Figure:
     )
     is_cut = [_draw_case(figure, _of(frame, *case), rows, canvas.cell(place, titles)) for place, case in enumerate(cases)]
     read = "Bars: 95 % intervals, paired by seed; filled: found for all rules of a panel at once (Holm, 5 %), hollow: not. "
-    read += "†: not found above one modality alone (diamond: that modality less no rule)."
+    read += "An interval is of one rule by itself. †: not found above one modality alone (diamond: that modality less no rule)."
     return captions.attach(figure, *(say_case(_of(frame, *case)) for case in cases), read, CUT if any(is_cut) else "")
 
 
@@ -117,8 +117,8 @@ class RulesTable:
     columns: tuple[str, ...]
 
     NOTE = (
-        "▲ better, ▼ worse, = no difference found, for all rules of a block at once (paired by seed, Holm, 5 %); below a difference its 95 % "
-        "interval. †: not found above one modality alone. No row is the best by itself: look for what it is above."
+        "▲ better, ▼ worse, = no difference found, for all rules of a block at once (paired by seed, Holm, 5 %). Below: its own 95 % interval; "
+        "a = may stand over one without zero. †: not found above one modality alone. No row is the best by itself: look for what it is above."
     )
 
     @property
@@ -195,9 +195,12 @@ def _row(rows: pd.DataFrame, name: str, effects: pd.DataFrame, usual: int, heade
 
 def _parts(rows: list[dict[str, Any]]) -> list[tuple[float, ...]]:
     """Low, mean and high of each score as parts of its block's range, to draw it small; nothing where there is no interval."""
-    known = [row["values"] for row in rows if row["values"] is not None and not isnan(row["values"][1])]
+    # A modality that knows little alone would make all others look alike.
+    drawn = [
+        row["values"] is not None and not isnan(row["values"][1]) and not (place and row["rule"].endswith(" alone")) for place, row in enumerate(rows)
+    ]
+    known = [row["values"] for row, is_there in zip(rows, drawn, strict=True) if is_there]
     low, high = min((span[1] for span in known), default=0.0), max((span[2] for span in known), default=1.0)
     reach = (high - low) or 1.0
-    drawn = [row["values"] is not None and not isnan(row["values"][1]) for row in rows]
     order = (1, 0, 2)
     return [tuple(round((row["values"][i] - low) / reach, 4) for i in order) if is_there else () for row, is_there in zip(rows, drawn, strict=True)]
