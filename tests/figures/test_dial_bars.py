@@ -8,7 +8,7 @@ import pytest
 from workbench.errors import DataError
 from workbench.figures import caption_of, outcome_bars
 from workbench.figures.captions import alt_of
-from workbench.figures.dial_bars import CHANCE, OLD, Place, outcome_frame, outcome_panel, say_outcome
+from workbench.figures.dial_bars import BLANK, CHANCE, OLD, Place, outcome_frame, outcome_panel, say_outcome
 from workbench.figures.palette import INK
 
 CEILING = {"text": 0.85, "audio": 0.9, "vision": 0.66, "all": 0.96}
@@ -74,14 +74,14 @@ def test_hidden_joint_models_are_not_in_the_picture_at_all() -> None:
     traces, _ = outcome_frame(Place(CEILING, STARVED, guess=0.7, is_hidden=True, waiting={"joint": "press Reveal"}), JOINT)
     assert traces["joint"] == {"y": [0.0]} and traces["joint, seeds"]["y"] == [None]
     assert traces["gap"]["y"] == [None]
-    assert traces["scores in words"]["text"] == [".800 ± .010", ".900 ± .010", "", ".70", "press Reveal", ""]
+    assert traces["scores in words"]["text"] == [".800 ± .010", ".900 ± .010", BLANK, ".70", "press Reveal", BLANK]
 
 
 def test_what_was_trained_for_other_dials_is_grey_and_says_so() -> None:
     traces, said = outcome_frame(Place(CEILING, table(joint=[0.7]), STARVED, guess=0.7), JOINT)
     assert traces["joint"]["marker"]["color"] == INK and traces["joint + B-fusion"]["marker"]["color"] == OLD
     assert traces["text"]["marker"]["color"] == OLD and traces["vision"] == {"y": [0.0]}
-    assert traces["remarks"]["text"] == ["old dials", "old dials", "", "joint: +.000", "", "old dials"]
+    assert traces["remarks"]["text"] == ["old dials", "old dials", BLANK, "joint: +.000", BLANK, "old dials"]
     # Nothing is said of the old ones.
     assert "B-fusion" not in " ".join(said) and "alone (" not in " ".join(said)
 

@@ -11,9 +11,9 @@ from widgets.lab import Lab, OpenedLab, marks
 pytestmark = marks
 
 # Pictures for people show a whole training; without them a few epochs will do.
-PLAN = "None" if os.environ.get("WORKBENCH_SCREENSHOTS") else "{'epochs': 3}"
+PLAN = "" if os.environ.get("WORKBENCH_SCREENSHOTS") else "plan={'epochs': 3}"
 PATIENCE = 300_000 if os.environ.get("WORKBENCH_SCREENSHOTS") else 30_000
-CELL = f"from workbench.widgets import dial\nopened = dial('starved', plan={PLAN})\nopened"
+CELL = f"from workbench.widgets import dial\nopened = dial({PLAN})\nopened"
 
 READ = """name => {
   const plot = document.querySelector('.wb-dial .js-plotly-plot');
@@ -71,6 +71,7 @@ def test_a_guess_is_revealed_beside_the_bars(shown: OpenedLab, page: Any) -> Non
     for name in ("text", "audio", "vision", "joint", "joint + B-fusion"):
         shown.wait_until(f"({READ})('{name}, seeds')[0] > 0.3")
     assert values(page, "joint")[0] > 0
+    shown.wait_text("joint: ", ".wb-dial-figure text")
     named = page.locator(".wb-dial-figure[role=img]").get_attribute("aria-label")
     assert named == shown.text(".wb-dial-sentence").strip()
     assert shown.value("opened.painter.error") == "None"
@@ -88,6 +89,7 @@ def test_a_slider_moved_by_keyboard_changes_a_ceiling_and_greys_the_bars(shown: 
     shown.wait_until(f"({READ})('ceiling of audio')[0] < {before[0] - 0.005}")
     shown.wait_text("the grey bars are for the old dials", ".wb-dial-sentence")
     shown.wait_text("informativeness of audio 0.9", ".wb-dial-question")
+    assert page.locator(".wb-dial-figure text", has_text="old dials").count() == 5
     shown.keep("dial_turned_light_1400", ".jp-NotebookPanel")
     # Letters are the dial's own while the focus is inside: D D would delete the cell.
     page.keyboard.press("d")

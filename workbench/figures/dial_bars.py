@@ -22,6 +22,9 @@ CHANCE = 0.5
 OLD = "#C9C9C9"
 """What was trained for other dials: grey, and it says so."""
 
+BLANK = "\N{NO-BREAK SPACE}"
+"""No word: plotly takes the place of an empty text away, and does not draw what is written there later."""
+
 LOWEST, HIGHEST = 0.385, 1.05
 HALF = 0.29  # half the width of a bar
 WIDTH, HEIGHT = 680, 390
@@ -154,7 +157,7 @@ def outcome_panel(modalities: Sequence[str], joint: Sequence[str], *, metric: st
     figure.add_trace(go.Scatter(name="ceiling words", textposition="top left", textfont={"size": 13, "color": INK}, text=[""], **words, **empty))
     for row, (name, color) in enumerate((("ceilings in words", INK), ("scores in words", INK), ("remarks", QUIET))):
         style = {"size": 12.5, "color": color}
-        places = {"x": list(columns.values()), "y": [CHANCE - 0.02 - 0.033 * row] * len(columns), "text": [""] * len(columns)}
+        places = {"x": list(columns.values()), "y": [CHANCE - 0.02 - 0.033 * row] * len(columns), "text": [BLANK] * len(columns)}
         figure.add_trace(go.Scatter(name=name, textposition="bottom center", textfont=style, **words, **places))
     figure.update_xaxes(showline=False)
     return figure
@@ -198,7 +201,7 @@ def outcome_frame(place: Place, joint: Sequence[str]) -> tuple[dict[str, dict[st
         _draw_guess(place, joint, columns, traces, below)
     rows = zip(*(below[name] for name in columns), strict=True)
     for name, texts in zip(("ceilings in words", "scores in words", "remarks"), rows, strict=True):
-        traces[name] = {"text": list(texts)}
+        traces[name] = {"text": [words or BLANK for words in texts]}
     return traces, say_outcome(place, joint)
 
 
