@@ -76,23 +76,23 @@ def test_it_opens_with_the_ceilings_drawn_and_start_to_press(make):
 
 def test_controls_come_from_the_schemas_with_what_was_published(make):
     studio = make(plan={})
-    rate = studio.groups["plan"]["plan.learning_rate"]
+    rate = studio.choices.groups["plan"]["plan.learning_rate"]
     assert rate.value == 2e-3, "the preset of lf_dnn for opinions"
     assert rate.is_live
-    assert not studio.groups["config"]["config.hidden_size"].is_live
+    assert not studio.choices.groups["config"]["config.hidden_size"].is_live
     assert rate.widget.max == 2  # 10^2: the schema's le=100
     assert "rate of all parameters" in rate.widget.tooltip
-    assert studio.settings() == {"balance": "none", "config": {"hidden_size": 8, "post_size": 8}, "balance_config": {}, "plan": {"seed": 0}}
+    assert studio.choices.settings() == {"balance": "none", "config": {"hidden_size": 8, "post_size": 8}, "balance_config": {}, "plan": {"seed": 0}}
     rate.widget.value = 1e-3
     assert "default 0.002" in rate.note.value
-    assert studio.settings()["plan"] == {"seed": 0, "learning_rate": 1e-3}
+    assert studio.choices.settings()["plan"] == {"seed": 0, "learning_rate": 1e-3}
 
 
 def test_dials_are_options_of_the_data_and_move_the_ceilings(make):
     studio = make()
     before = points(studio, "curve", "audio alone")
-    studio.groups["data"]["data.informativeness.audio"].widget.value = 0.5
-    assert studio.options() == {"seed": 0, **OPTIONS, "informativeness": {"audio": 0.5}}
+    studio.choices.groups["data"]["data.informativeness.audio"].widget.value = 0.5
+    assert studio.choices.options() == {"seed": 0, **OPTIONS, "informativeness": {"audio": 0.5}}
     studio.painter.settle()
     assert points(studio, "curve", "audio alone")[0] < before[0] - 0.1
 
@@ -100,18 +100,18 @@ def test_dials_are_options_of_the_data_and_move_the_ceilings(make):
 def test_controls_can_be_hidden_by_name(make):
     studio = make(show=["balance"])
     seen = studio.box.children[1].children
-    assert studio.balance in seen
-    assert studio.method not in seen
+    assert studio.choices.balance in seen
+    assert studio.choices.method not in seen
 
 
 @pytest.mark.parametrize("name", ["lf_lstm", "mult", "delta_attention", "graph.fused"])
 def test_every_method_has_its_own_controls(make, name):
     studio = make(config={})
-    studio.method.value = name
+    studio.choices.method.value = name
     assert {f"config.{field}" for field in __import__("workbench.methods", fromlist=["method"]).method(name).Config.model_fields} == set(
-        studio.groups["config"]
+        studio.choices.groups["config"]
     )
-    assert studio.settings()["config"] == {}
+    assert studio.choices.settings()["config"] == {}
 
 
 def test_unknown_data_is_refused_by_name(tmp_path):
@@ -164,10 +164,10 @@ def test_b_fusion_is_switched_on_while_it_trains(make):
     studio = make(plan={**PLAN, "epochs": 5000})
     press(studio, "start")
     until(lambda: len(studio.columns.get("epoch", ())) >= 3)
-    studio.balance.value = "b_fusion"
+    studio.choices.balance.value = "b_fusion"
     until(lambda: studio.rule == "b_fusion" and studio.columns["weight.text"][-1] != 1)
-    studio.groups["balance"]["balance.rate"].widget.value = 0.1
-    studio.groups["plan"]["plan.learning_rate"].widget.value = 1e-4
+    studio.choices.groups["balance"]["balance.rate"].widget.value = 0.1
+    studio.choices.groups["plan"]["plan.learning_rate"].widget.value = 1e-4
     until(lambda: len(studio.marks) == 3)
     press(studio, "stop")
     studio.wait()
@@ -182,7 +182,7 @@ def test_what_needs_a_new_start_says_so_and_changes_nothing(make):
     studio = make(plan={**PLAN, "epochs": 5000})
     press(studio, "start")
     until(lambda: len(studio.columns.get("epoch", ())) >= 2)
-    studio.groups["config"]["config.hidden_size"].widget.value = 16
+    studio.choices.groups["config"]["config.hidden_size"].widget.value = 16
     assert "hidden_size takes effect with a new start" in studio.note.value
     assert studio.marks == []
     press(studio, "stop")
@@ -196,7 +196,7 @@ def test_a_run_is_pinned_and_compared(make, tmp_path):
     press(studio, "start")
     studio.wait()
     press(studio, "pin")
-    studio.balance.value = "b_fusion"
+    studio.choices.balance.value = "b_fusion"
     press(studio, "start")
     studio.wait()
     assert len(points(studio, "curve", "pinned")) == 6
@@ -204,7 +204,7 @@ def test_a_run_is_pinned_and_compared(make, tmp_path):
     other = make()
     choices = dict(other.pin_choice.options)
     assert len(choices) == 3, "nothing, and the two runs"
-    other.pin_choice.value = next(value for value in choices.values() if "b_fusion" in value)
+    assert "b_fusion" in other.pin_choice.value, "the newest one is pinned where it opens"
     other.painter.settle()
     assert len(points(other, "curve", "pinned")) == 6
     assert points(other, "curve", "pinned") == pytest.approx(studio.columns["score.valid"], abs=1e-6)
@@ -223,7 +223,7 @@ def test_the_curve_shows_losses_and_the_other_panel_update_norms(make):
 
 def test_other_data_with_other_modalities_gets_its_own_pictures(make):
     studio = make()
-    studio.data.value = "digits"
+    studio.choices.data.value = "digits"
     press(studio, "start")
     studio.wait()
     assert word(studio) == "Finished", studio.error
@@ -237,10 +237,10 @@ def test_reset_is_as_it_opened(make):
     studio = make()
     press(studio, "start")
     until(lambda: len(studio.columns.get("epoch", ())) >= 1)
-    studio.method.value, studio.seed.value = "lf_lstm", 3
+    studio.choices.method.value, studio.choices.seed.value = "lf_lstm", 3
     press(studio, "reset")
     studio.painter.settle()
-    assert (studio.method.value, studio.seed.value, word(studio)) == ("lf_dnn", 0, "Ready")
+    assert (studio.choices.method.value, studio.choices.seed.value, word(studio)) == ("lf_dnn", 0, "Ready")
     assert studio.columns == {}
     assert points(studio, "curve", "valid") == []
 
@@ -275,7 +275,7 @@ def test_the_code_of_a_steered_training_gives_its_run(make, monkeypatch, tmp_pat
     studio = make(plan={**PLAN, "epochs": 5000})
     press(studio, "start")
     until(lambda: len(studio.columns.get("epoch", ())) >= 2)
-    studio.balance.value = "b_fusion"
+    studio.choices.balance.value = "b_fusion"
     until(lambda: studio.rule == "b_fusion")
     press(studio, "stop")
     studio.wait()
@@ -322,8 +322,8 @@ def test_a_failure_stands_in_words_until_it_is_dismissed_and_one_can_go_back(mak
 
 def test_missing_data_is_said_with_the_command_that_brings_it(make):
     studio = make()
-    studio.data.options = [*studio.data.options, "mosi_utterance"]
-    studio.data.value = "mosi_utterance"
+    studio.choices.data.options = [*studio.choices.data.options, "mosi_utterance"]
+    studio.choices.data.value = "mosi_utterance"
     press(studio, "start")
     until(lambda: word(studio) == "Failed")
     studio.painter.settle()
@@ -387,7 +387,9 @@ def test_in_a_report_it_trains_in_the_cell_and_shows_the_last_frame(tmp_path, mo
     shown: list[Any] = []
     monkeypatch.setattr(figures, "show", shown.append)
     before = torch.get_num_threads()
-    assert open_studio(interactive=False, plan=PLAN, options=OPTIONS, config={"hidden_size": 8}, balance="b_fusion", runs=tmp_path) is None
+    made = open_studio(interactive=False, plan=PLAN, options=OPTIONS, config={"hidden_size": 8}, balance="b_fusion", runs=tmp_path)
+    assert set(made._repr_mimebundle_()) == {"text/plain"}, "no widget on a page"
+    assert made.say().startswith("lf_dnn + b_fusion on opinions/starved, seed 0: Acc-2 (negative / positive) valid .") or "valid 0." in made.say()
     assert len(shown) == 4
     captions = [figures.caption_of(figure) for figure in shown]
     assert captions[0].startswith("Epoch 6")

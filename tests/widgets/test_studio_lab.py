@@ -108,11 +108,11 @@ def test_by_keyboard_at_a_narrow_dark_window(opened_lab: Callable[..., OpenedLab
     opened.wait_text("K pause", ".wb-note")
     slider = page.locator(".wb-set-plan-learning-rate .noUi-handle")
     slider.focus()
-    before = ast.literal_eval(opened.value("made.groups['plan']['plan.learning_rate'].value"))
+    before = ast.literal_eval(opened.value("made.choices.groups['plan']['plan.learning_rate'].value"))
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Escape")
     opened.wait_until("!document.activeElement.classList.contains('noUi-handle')")
-    assert ast.literal_eval(opened.value("made.groups['plan']['plan.learning_rate'].value")) > before
+    assert ast.literal_eval(opened.value("made.choices.groups['plan']['plan.learning_rate'].value")) > before
     page.keyboard.press("s")
     opened.wait_text("Stopped", ".wb-state")
     figure = page.locator(".wb-panel-magnitude[role=img]")

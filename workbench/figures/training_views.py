@@ -141,7 +141,8 @@ def curve_frame(
     traces["ceiling"] = {"x": [1, last], "y": [ceiling, ceiling]} if is_ceiled else {"x": [None], "y": [None]}
     if is_ceiled:
         ends.append((f"ceiling {say_score(ceiling)}", last, ceiling))
-    traces["labels"] = {**_placed(ends, log=False), "textfont": {"color": [*colors, *[INK] * (len(ends) - len(colors))] or [INK]}}
+    drawn = [value for trace in traces.values() for value in trace["y"] if value is not None]
+    traces["labels"] = {**_placed(ends, drawn, log=False), "textfont": {"color": [*colors, *[INK] * (len(ends) - len(colors))] or [INK]}}
     heights = [0.02 + 0.13 * (place % 3) for place in range(len(marks))]
     traces["changes"] = {
         "x": [mark.epoch for mark in marks] or [None],
@@ -200,7 +201,8 @@ def magnitude_frame(columns: Columns, modalities: Sequence[str], *, of: str = "g
         traces[f"{name} label"] = {"x": [None], "y": [None], "text": [""]}
         if pairs:
             ends.append((name, *pairs[-1]))
-    spots = _placed([(f"{looks[name].mark} {canvas.safe(name)}", x, y) for name, x, y in ends], log=True)
+    drawn = [value for name in modalities for value in traces[name]["y"] if value is not None]
+    spots = _placed([(f"{looks[name].mark} {canvas.safe(name)}", x, y) for name, x, y in ends], drawn, log=True)
     for place, (name, _, _) in enumerate(ends):
         traces[f"{name} label"] = {key: [values[place]] for key, values in spots.items()}
     return Frame(traces, _say_magnitude(ends, QUANTITIES[of]), {"title.text": f"<b>{first_upper(QUANTITIES[of])}</b>"})
@@ -324,13 +326,14 @@ def _say_probes(inside: Mapping[str, float], alone: Mapping[str, float], metric:
     return f"{first_upper(least)} alone could reach {say_score(alone[least])}; inside the joint model its probe shows {say_score(inside[least])}."
 
 
-def _placed(ends: Sequence[tuple[str, float, float]], *, log: bool) -> dict[str, list[Any]]:
-    """Words right of the ends of lines, moved apart where they would overlap."""
+def _placed(ends: Sequence[tuple[str, float, float]], drawn: Sequence[float], *, log: bool) -> dict[str, list[Any]]:
+    """Words right of the ends of lines, moved apart where they would overlap on an axis that shows all values drawn."""
     if not ends:
         return {"x": [None], "y": [None], "text": [""]}
     values = np.array([y for _, _, y in ends], dtype=float)
     spots = np.log10(values) if log else values
-    span = max(float(np.ptp(spots)), 0.3 if log else 0.05)
+    shown = np.log10(drawn) if log else np.asarray(drawn, dtype=float)
+    span = max(float(np.ptp(shown)), 0.3 if log else 0.05)
     inner = HEIGHT - MARGIN["t"] - MARGIN["b"]
     moved = np.array(canvas.spread(spots.tolist(), 1.1 * span * LABEL_PIXELS / inner))
     return {"x": [x for _, x, _ in ends], "y": (10**moved if log else moved).tolist(), "text": [f" {text}" for text, _, _ in ends]}

@@ -18,22 +18,15 @@ from typing import Any
 import ipywidgets as ip
 import plotly.graph_objects as go
 
-from workbench import balance as balancing
-from workbench import methods
-from workbench.data import available, is_simulated, load
-from workbench.data.card import cards
-from workbench.data.simulator.dials import PRESETS, Dials, preset_dials
+from workbench.data import is_simulated, load
 from workbench.errors import WorkbenchError
 from workbench.figures import training_views as views
 from workbench.figures.captions import first_upper
-from workbench.plan import Plan
 from workbench.runs import Run, load_all
 from workbench.session import (
     CLOSED,
     FAILED,
     FINISHED,
-    LIVE_DIALS,
-    LIVE_PLAN,
     PAUSED,
     PAUSING,
     READY,
@@ -48,8 +41,8 @@ from workbench.session import (
     plainly,
 )
 from workbench.tasks import metric_title
+from workbench.widgets.choices import GROUPS, Choices
 from workbench.widgets.code import fit_code, steered_code
-from workbench.widgets.controls import Control, controls_for
 from workbench.widgets.keys import Keys
 from workbench.widgets.live import PAINT, LiveFigure, Painter, alone, thinned
 from workbench.widgets.looks import style_sheet
@@ -58,12 +51,7 @@ ENDED = (STOPPED, FINISHED, FAILED, CLOSED)
 
 PANELS = ("curve", "magnitude", "weights", "probes")
 
-DIALS = ("informativeness", "hardness", "redundancy", "synergy", "noise", "lag", "idiosyncrasy", "names")
-
 HELP = "Keys, while the focus is in here: K pause / go on, . one epoch, S stop, ? this line, Esc leaves a slider. Tab goes in the order of reading."
-
-SHAPE = ("hidden_size", "layers", "dropout")
-"""Settings of the method that come first."""
 
 
 class Studio:
@@ -94,9 +82,7 @@ class Studio:
         width: int = views.WIDTH,
     ) -> None:
         self.runs, self.shown_names, self.width = Path(runs), show, width
-        self.given = {"config": dict(config or {}), "plan": dict(plan or {}), "balance": dict(balance_config or {})}
-        self.opening = {"data": data, "method": method, "balance": balance, "seed": seed}
-        self.given_options = dict(options or {})
+        given = {"config": dict(config or {}), "plan": dict(plan or {}), "balance": dict(balance_config or {})}
         self.session: Session | None = None
         self.saved: Run | None = None
         self.columns: dict[str, list[float]] = {}
@@ -105,13 +91,17 @@ class Studio:
         self.pinned_name, self.rule, self.word, self.tick, self.error = "", None, READY, None, None
         self._is_quiet = False
         self.painted: dict[str, str] = {}
+        self.is_still = False
         self.modalities, self.headline, self.epochs_planned = (), "", 0
         self.of = ip.ToggleButtons(options=["score", "loss"], value="score", style={"button_width": "64px"}, tooltips=["score", "loss"])
         self.quantity = ip.ToggleButtons(options=[("gradient", "gradient"), ("update norm", "update")], style={"button_width": "118px"})
         self.grid = ip.Box()
         self.grid.add_class("wb-grid")
-        self._look(data, self.given_options | ({"seed": seed} if is_simulated(data) else {}))
-        self._make_choices()
+        opening = {"data": data, "method": method, "balance": balance, "seed": seed}
+        self._look(data, {**({"seed": seed} if is_simulated(data) else {}), **(options or {})})
+        self.choices = Choices(opening, given, dict(options or {}), self._moved)
+        self.state = ip.HTML()
+        self.state.add_class("wb-state")
         self._make_controls()
         self._make_box()
         self.painter = Painter(self._draw)
@@ -119,6 +109,9 @@ class Studio:
         threading.Thread(target=import_module, args=("torchmetrics",), daemon=True).start()
         self._show_state(READY)
         self._paint_all()
+        if len(self.pin_choice.options) > 1:
+            # The first picture is not empty where something was trained before.
+            self.pin_choice.value = self.pin_choice.options[1][1]
 
     # What is known of the data
 
@@ -136,29 +129,8 @@ class Studio:
 
     # Making
 
-    def _make_choices(self) -> None:
-        """Data, method, rule, seed; the state word."""
-        told = {"style": {"description_width": "initial"}}
-        names = data_names()
-        names += [] if self.opening["data"] in names else [self.opening["data"]]
-        self.data = ip.Dropdown(options=names, value=self.opening["data"], description="data", layout={"width": "230px"}, **told)
-        self.method = ip.Dropdown(
-            options=list(methods.METHODS), value=self.opening["method"], description="method", layout={"width": "250px"}, **told
-        )
-        rules = ["none", *balancing.RULES]
-        self.balance = ip.Dropdown(options=rules, value=self.opening["balance"], description="balance", layout={"width": "220px"}, **told)
-        self.balance.tooltip = "balancing rule (live: may be switched while it trains)"
-        self.seed = ip.BoundedIntText(value=self.opening["seed"], min=0, max=2**31 - 1, description="seed", layout={"width": "120px"}, **told)
-        self.state = ip.HTML()
-        for name in ("data", "method", "balance", "seed", "state"):
-            getattr(self, name).add_class(f"wb-{name}")
-        self.data.observe(lambda change: self._data_chosen(), names="value")
-        self.method.observe(lambda change: self._method_chosen(), names="value")
-        self.balance.observe(lambda change: self._rule_chosen(), names="value")
-        self.seed.observe(lambda change: self._moved("seed"), names="value")
-
     def _make_controls(self) -> None:
-        """Buttons, and a control for every setting of plan, method, rule and dials."""
+        """Buttons, progress, and the choice of what is pinned."""
         self.buttons = {}
         for name, words, tip in (
             ("start", "Start", "train with what the controls say"),
@@ -179,74 +151,9 @@ class Studio:
         self.pin_choice.observe(lambda change: self._pin_chosen(change["new"]), names="value")
         for widget, name in ((self.status, "status"), (self.pin_choice, "pinned")):
             widget.add_class(f"wb-{name}")
-        self.groups: dict[str, dict[str, Control]] = {}
-        self.boxes = {name: ip.VBox() for name in ("plan", "config", "balance", "data")}
-        self.front = ip.HBox()
-        for group in self.boxes:
-            self._make_group(group)
         for widget, name in ((self.of, "of"), (self.quantity, "quantity")):
             widget.add_class(f"wb-{name}")
             widget.observe(lambda change: self.painter.put(("redraw", None, None)), names="value")
-
-    def _make_group(self, group: str) -> None:
-        """The controls of one schema, with the values that hold for this method and data set."""
-        published = self._published()
-        if group == "plan":
-            schema, values, live = Plan, published.plan if published else {}, LIVE_PLAN
-            without: tuple[str, ...] = ("seed", "device", "stages", "rates")
-        elif group == "config":
-            schema, values, live = methods.method(self.method.value).Config, published.config if published else {}, ()
-            without = ()
-        elif group == "balance":
-            rule = None if self.balance.value == "none" else balancing.rule(self.balance.value)
-            if rule is None:
-                self.groups[group] = {}
-                self.boxes[group].children = [ip.HTML("No balancing rule is on.")]
-                self._arrange_front()
-                return
-            schema, values, live, without = rule.Config, {}, tuple(rule.Config.model_fields), ()
-        elif is_simulated(self.data.value):
-            self.groups[group] = self._dial_controls()
-            self.boxes[group].children = [control.box for control in self.groups[group].values()]
-            return
-        else:
-            self.groups[group], self.boxes[group].children = {}, [ip.HTML("Real data has no dials.")]
-            return
-        values = {**values, **self.given[group]}
-        known = {key: value for key, value in values.items() if key in schema.model_fields}
-        self.groups[group] = controls_for(schema, known, group=group, live=live, changed=self._control_moved, without=without)
-        self._arrange_front()
-
-    def _dial_controls(self) -> dict[str, Control]:
-        """A slider for every dial, one a modality where it has one a modality."""
-        given = {key: value for key, value in self.given_options.items() if key in Dials.model_fields}
-        preset = preset_dials(self.data.value.partition("/")[2] or "balanced", **given)
-        found = {}
-        for name in DIALS:
-            field, value = Dials.model_fields[name], getattr(preset, name)
-            if hasattr(value, "model_fields_set"):
-                for modality, part in type(value).model_fields.items():
-                    key = f"data.{name}.{modality}"
-                    found[key] = Control(key, part, value[modality], is_live=False, changed=self._control_moved)
-                    found[key].widget.description = f"{name} {modality}"
-            else:
-                found[f"data.{name}"] = Control(f"data.{name}", field, value, is_live=name in LIVE_DIALS, changed=self._control_moved)
-        return found
-
-    def _published(self) -> Any:
-        """The method's published settings for this data set."""
-        return methods.preset_for(self.method.value, self.data.value)
-
-    def _arrange_front(self) -> None:
-        """What is always seen, the learning rate and the rule's first number, and behind it all other settings: those of size first."""
-        rates = [control for control in self.groups.get("balance", {}).values() if control.name.endswith(("rate", "alpha", "strength", "weight"))]
-        front = [control for control in (self.groups.get("plan", {}).get("plan.learning_rate"), *rates[:1]) if control is not None]
-        self.front.children = [control.box for control in front]
-        for group in ("plan", "config", "balance"):
-            rest = [control for control in self.groups.get(group, {}).values() if control not in front]
-            rest.sort(key=lambda control: control.name.partition(".")[2] not in SHAPE)
-            if rest or group != "balance":
-                self.boxes[group].children = [control.box for control in rest]
 
     def _make_figures(self) -> None:
         """The four panels; no trace is added later."""
@@ -260,66 +167,30 @@ class Studio:
 
     def _make_box(self) -> None:
         """Everything in its place, in the order of reading."""
-        seen = [widget for name, widget in self._named().items() if self._is_shown(name)]
+        seen = [widget for name, widget in self.choices.named.items() if self.shown_names is None or name in self.shown_names]
         choices = ip.HBox([*seen, self.state])
         press = ip.HBox([*(self.buttons[name] for name in ("start", "pause", "step", "stop", "reset")), self.progress, self.status])
-        self.more = ip.Accordion(
-            [self.boxes["data"], self.boxes["config"], self.boxes["plan"], self.boxes["balance"]],
-            titles=["dials of the data", "settings of the method", "settings of the training", "settings of the rule"],
-            layout={"width": "620px"},
-        )
+        self.more = ip.Accordion(list(self.choices.boxes.values()), titles=list(GROUPS.values()), layout={"width": "620px"})
         self.more.add_class("wb-more")
         keep = ip.HBox([self.buttons["pin"], self.pin_choice, self.buttons["save"], self.buttons["code"]])
         self.sentence, self.note, self.code_box, self.error_box = ip.HTML(), ip.HTML(), ip.HTML(), ip.VBox()
         for widget, name in ((self.sentence, "sentence"), (self.note, "note"), (self.code_box, "code")):
             widget.add_class(f"wb-{name}")
-        for row in (choices, press, self.front, keep):
+        for row in (choices, press, self.choices.front, keep):
             row.add_class("wb-wrap")
         presses = {"k": self._pause_or_go, ".": self._step, "s": self._stop, "?": self._help}
         self.keys = Keys("wb-studio", presses, groups={"wb-more": "more settings"})
         is_open = self.shown_names is None or "more" in self.shown_names
-        rows = [style_sheet(), choices, press, self.note, self.error_box, self.front, keep, self.grid, self.sentence]
+        rows = [style_sheet(), choices, press, self.note, self.error_box, self.choices.front, keep, self.grid, self.sentence]
         self.box = ip.VBox([*rows, *([self.more] if is_open else []), self.code_box, self.keys])
         for name in ("wb-live", "wb-studio"):
             self.box.add_class(name)
-
-    def _named(self) -> dict[str, ip.Widget]:
-        return {"data": self.data, "method": self.method, "balance": self.balance, "seed": self.seed}
-
-    def _is_shown(self, name: str) -> bool:
-        return self.shown_names is None or name in self.shown_names
-
-    # What the controls say
-
-    def options(self) -> dict[str, Any]:
-        """Options of `load`: the seed and the dials that were turned."""
-        if not is_simulated(self.data.value):
-            return dict(self.given_options)
-        found: dict[str, Any] = {"seed": self.seed.value, **self.given_options}
-        for name, control in self.groups["data"].items():
-            _, dial, *modality = name.split(".")
-            if control.is_changed and modality:
-                before = found.get(dial) or {}
-                found[dial] = {**before, modality[0]: control.value}
-            elif control.is_changed:
-                found[dial] = control.value
-        return found
-
-    def settings(self) -> dict[str, Any]:
-        """Arguments of `fit`, without those that stand where nobody touched them."""
-        said = {group: self._changed(group) for group in ("config", "plan", "balance")}
-        plan = {"seed": self.seed.value, **said["plan"]}
-        return {"balance": self.balance.value, "config": said["config"], "balance_config": said["balance"], "plan": plan}
-
-    def _changed(self, group: str) -> dict[str, Any]:
-        found = {name.partition(".")[2]: control.value for name, control in self.groups[group].items() if control.is_changed}
-        return {**self.given[group], **found}
 
     def code(self) -> str:
         """The lines of Python that do what the controls say now, or, of a training on its way, what was done."""
         session = self.session
         if session is None or not (session.changes or self.word == STOPPED):
-            return fit_code(self.method.value, self.data.value, self.options(), self.settings())
+            return fit_code(self.choices.method.value, self.choices.data.value, self.choices.options(), self.choices.settings())
         end = session.epochs if self.word == STOPPED else None
         return steered_code(session.method, str(session.source), self.began_options, session.settings, session.changes, end=end)
 
@@ -334,13 +205,13 @@ class Studio:
 
     def _new_session(self) -> None:
         self._dismiss()
-        options, settings = self.options(), self.settings()
+        options, settings = self.choices.options(), self.choices.settings()
         self.began_options = dict(options)
 
         def listen(kind: str, content: Any) -> None:
             self._hear(session, kind, content)
 
-        session = Session(self.method.value, self.data.value, options=options, runs=self.runs, listen=listen, **settings)
+        session = Session(self.choices.method.value, self.choices.data.value, options=options, runs=self.runs, listen=listen, **settings)
         self.session, self.rule = session, None if settings["balance"] == "none" else settings["balance"]
         self.columns, self.marks, self.tick = {}, [], None
         self.note.value = ""
@@ -367,12 +238,7 @@ class Studio:
         if self.session is not None:
             self.session.close()
         self.session = None
-        self._is_quiet = True
-        for name, value in self.opening.items():
-            getattr(self, name).value = value
-        for group in self.groups:
-            self._make_group(group)
-        self._is_quiet = False
+        self.choices.reset()
         self.columns, self.marks, self.tick, self.rule, self.saved = {}, [], None, None, None
         self.note.value = ""
         self._dismiss()
@@ -402,13 +268,13 @@ class Studio:
 
     def _pinnable(self) -> list[tuple[str, str]]:
         """Finished runs of this data set, the last ones first."""
-        here = [run for run in load_all(self.runs) if run.config["dataset"] == self.data.value]
+        here = [run for run in load_all(self.runs) if run.config["dataset"] == self.choices.data.value]
         here.sort(key=lambda run: run.config.get("started", ""), reverse=True)
         return [("nothing", ""), *((f"{run.variant}, seed {run.seed} ({run.id[-8:]})", run.id) for run in here[:20])]
 
     def _name_now(self) -> str:
         rule = f" + {self.rule}" if self.rule else ""
-        return f"{self.session.method if self.session else self.method.value}{rule}, seed {self.seed.value}"
+        return f"{self.session.method if self.session else self.choices.method.value}{rule}, seed {self.choices.seed.value}"
 
     def _save(self) -> None:
         if self.session is not None:
@@ -426,54 +292,20 @@ class Studio:
     def _help(self) -> None:
         self.note.value = "" if self.note.value == HELP else HELP
 
-    def _data_chosen(self) -> None:
-        if self._is_quiet:
-            return
-        self.given_options = {}
-        self._make_group("data")
-        self._make_group("plan")
-        self._make_group("config")
-        self._is_quiet = True
-        self.pin_choice.options, self.pin_choice.value = self._pinnable(), ""
-        self._is_quiet = False
-        self._moved("data")
-
-    def _method_chosen(self) -> None:
-        if not self._is_quiet:
-            self.given["config"] = {}
-            self._make_group("config")
-            self._make_group("plan")
-            self._moved("method")
-
-    def _rule_chosen(self) -> None:
-        """Another rule: from the next epoch on, where something trains."""
-        if self._is_quiet:
-            return
-        self.given["balance"] = {}
-        self._make_group("balance")
-        if self._is_running:
-            self._try("balance", self.balance.value)
-        self._show_code()
-
-    def _control_moved(self, control: Control) -> None:
-        """A setting was moved: live ones from the next epoch on, all others with Restart."""
-        if self._is_quiet:
-            return
-        if control.is_live and self._is_running:
-            self._try(control.name, control.value)
-            self._show_code()
-        else:
-            self._moved(control.name)
-
-    def _moved(self, name: str) -> None:
-        """Something was moved that a running training cannot take up."""
-        if self._is_running and not self._is_quiet:
-            self.note.value = (
-                f"{escape(name.rpartition('.')[2])} takes effect with a new start: [Stop], then [Start]. This training goes on as it began."
-            )
-        elif self.word in ENDED and not self._is_quiet:
+    def _moved(self, name: str, is_live: bool) -> None:
+        """Something was moved: what is live holds from the next epoch on, everything else with the next start."""
+        if name == "data":
+            self._is_quiet = True
+            self.pin_choice.options, self.pin_choice.value = self._pinnable(), ""
+            self._is_quiet = False
+        if is_live and self._is_running:
+            self._try(name, self.choices.value(name))
+        elif self._is_running:
+            what = escape(name.rpartition(".")[2])
+            self.note.value = f"{what} takes effect with a new start: [Stop], then [Start]. This training goes on as it began."
+        elif self.word in ENDED:
             self.note.value = "What you changed takes effect with [Start]."
-        elif name.startswith("data") and not self._is_quiet:
+        elif name.startswith("data"):
             self.painter.put(("look", None, None))
         self._show_code()
 
@@ -495,7 +327,7 @@ class Studio:
 
     def _gentler(self) -> float:
         plan = self.session._progress.wanted.plan if self.session and self.session._progress else None
-        return (plan.learning_rate if plan else self.groups["plan"]["plan.learning_rate"].value) / 10
+        return (plan.learning_rate if plan else self.choices.value("plan.learning_rate")) / 10
 
     # What is heard and drawn
 
@@ -553,7 +385,7 @@ class Studio:
     def _look_again(self) -> None:
         """The data as the controls say it now."""
         try:
-            self._look(self.data.value, self.options())
+            self._look(self.choices.data.value, self.choices.options())
         except WorkbenchError as error:
             self._show_error(error)
 
@@ -656,8 +488,39 @@ class Studio:
             time.sleep(0.02)
         self.painter.settle(10.0)
 
+    def train_here(self) -> None:
+        """Trains in this cell and shows the last frame as figures that need no kernel.
+
+        Raises:
+            WorkbenchError: the training failed.
+        """
+        from workbench.figures import show
+
+        self._start()
+        self.wait()
+        frames, panels = self.frames(), empty_panels(self.modalities, self.metric, self.width)
+        error = self.error
+        self.close()
+        self.is_still = True
+        if error is not None:
+            raise error
+        for name, frame in frames.items():
+            show(still(panels[name], frame))
+
+    def say(self) -> str:
+        """What was kept, in one sentence."""
+        if self.saved is None:
+            return "Nothing is kept yet: press Start, then Stop, and run this cell again."
+        run = self.saved
+        changed = ", ".join(
+            f"{Change(**change)} after epoch {change['epoch']}" for change in run.config.get("changes", []) if change["setting"] != "training"
+        )
+        scores = ", ".join(f"{split} {run.metrics[split][run.config['headline']]:.3f}" for split in ("valid", "test") if split in run.metrics)
+        reached = f"{run.variant} on {run.config['dataset']}, seed {run.seed}: {metric_title(run.config['headline'])} {scores}"
+        return f"{reached} (best of {run.metrics['epochs']} epochs: {run.metrics['best_epoch']}, chosen on valid){f'; {changed}' if changed else ''}."
+
     def _repr_mimebundle_(self, **options: Any) -> Any:
-        return self.box._repr_mimebundle_(**options)
+        return {"text/plain": self.sentence.value} if self.is_still else self.box._repr_mimebundle_(**options)
 
 
 def studio(data: str = "opinions/starved", method: str = "lf_dnn", *, interactive: bool = True, **settings: Any) -> Studio:
@@ -670,25 +533,13 @@ def studio(data: str = "opinions/starved", method: str = "lf_dnn", *, interactiv
         settings: see `Studio`.
 
     Raises:
-        ConfigError: an unknown name.
+        WorkbenchError: an unknown name; without controls also a training that failed.
     """
-    from IPython.display import Markdown, display
-
     made = Studio(data, method, **settings)
     alone("studio", made)
-    if interactive:
-        return made
-    from workbench.figures import show
-
-    made._start()
-    made.wait()
-    for name, frame in made.frames().items():
-        show(still(empty_panels(made.modalities, made.metric, made.width)[name], frame))
-    display(Markdown(f"**{made.sentence.value}**"))
-    made.close()
-    if made.session is None and made.error is not None:
-        raise made.error
-    return None
+    if not interactive:
+        made.train_here()
+    return made
 
 
 def empty_panels(modalities: Sequence[str], metric: str, width: int) -> dict[str, go.Figure]:
@@ -734,12 +585,6 @@ def columns_of(run: Run) -> dict[str, list[float]]:
         for column, metric in (("score", run.config["headline"]), ("loss", "loss")):
             found[f"{column}.{split}"] = [float(value) for value in history.sel(split=split, metric=metric).values]
     return found
-
-
-def data_names() -> list[str]:
-    """What can be trained on here: the presets of the simulator, and the data sets whose files are on this machine."""
-    real = [name for name in cards() if name != "opinions" and available(name)]
-    return [*(f"opinions/{preset}" for preset in PRESETS), *real]
 
 
 def primary_in(word: str) -> str:
