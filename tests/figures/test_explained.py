@@ -31,7 +31,8 @@ def test_a_bar_up_raises_and_a_bar_down_lowers():
     figure = explained(words(), attribution=np.array([0.0, 0.4, 0.1, -0.8]))
     bars = trace(figure, "attribution")
     # The axis runs downwards: a bar that goes up has a negative length.
-    assert list(figure.layout.yaxis.range)[0] > list(figure.layout.yaxis.range)[1]
+    low, high = figure.layout.yaxis.range
+    assert low > high
     assert bars.y[1] < 0 < bars.y[3]
     assert abs(bars.y[3]) == pytest.approx(2 * abs(bars.y[1]))
     assert alt_of(figure) == "Text: “great” raises most (+.400), “delay” lowers most (-.800), all of it -.30."
@@ -123,7 +124,9 @@ def test_a_vector_shows_the_numbers_that_count():
 
 def test_an_image_has_its_pixels_and_what_they_do():
     place, step = np.repeat(np.arange(4), 4), np.tile(np.arange(4.0), 4)
-    frame = pd.DataFrame({"modality": "image", "kind": "image", "unit": "pixel", "step": step, "place": place, "feature": "", "value": 0.5, "word": ""})
+    frame = pd.DataFrame(
+        {"modality": "image", "kind": "image", "unit": "pixel", "step": step, "place": place, "feature": "", "value": 0.5, "word": ""}
+    )
     attribution = np.zeros((4, 4))
     attribution[1, 2] = -0.3
     figure = explained(frame, attribution=attribution)
@@ -134,9 +137,10 @@ def test_an_image_has_its_pixels_and_what_they_do():
 def test_numbers_must_be_one_a_step():
     with pytest.raises(DataError, match="numbers of attention for 4 steps"):
         explained(words(), attention=np.ones(3))
+    columns = {"step": 0.0, "place": [0, 1], "feature": ["0", "1"], "value": 1.0, "word": ""}
+    frame = pd.DataFrame({"modality": "v", "kind": "vector", "unit": "feature", **columns})
     with pytest.raises(DataError, match="attributions of shape"):
-        explained(pd.DataFrame({"modality": "v", "kind": "vector", "unit": "", "step": 0.0, "place": [0, 1], "feature": ["0", "1"], "value": 1.0, "word": ""}),
-                  attribution=np.ones(1))  # fmt: skip
+        explained(frame, attribution=np.ones(1))
 
 
 def test_hue_stays_the_modalitys():

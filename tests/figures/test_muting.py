@@ -12,7 +12,9 @@ from workbench.figures.muting import listened, mute_states
 
 def states(text=1.0, audio=-2.0, now="all 2"):
     rows = [("all 2", 1.5, ""), ("without text", text, "text"), ("without audio", audio, "audio"), ("nothing left", 0.0, "")]
-    return pd.DataFrame([{"state": state, "value": value, "modality": name, "is_now": state == now, "is_whole": state == "all 2"} for state, value, name in rows])
+    return pd.DataFrame(
+        [{"state": state, "value": value, "modality": name, "is_now": state == now, "is_whole": state == "all 2"} for state, value, name in rows]
+    )
 
 
 def trace(figure, name):
@@ -56,7 +58,12 @@ def test_there_is_a_whole():
 
 
 def worth(audio=-1.4):
-    rows = [("Shapley value", "text", 0.3, "worth"), ("Shapley value", "audio", audio, "worth"), ("gate", "text", 0.31, "given"), ("gate", "audio", 0.55, "given")]
+    rows = [
+        ("Shapley value", "text", 0.3, "worth"),
+        ("Shapley value", "audio", audio, "worth"),
+        ("gate", "text", 0.31, "given"),
+        ("gate", "audio", 0.55, "given"),
+    ]
     return pd.DataFrame(rows, columns=["quantity", "modality", "value", "kind"])
 
 

@@ -103,7 +103,7 @@ def test_worth_of_a_sum_is_what_was_added(opened):
 
 
 def test_six_modalities_have_single_mutes_and_no_shapley_values(mixed_maker):
-    data = mixed_maker({name: "vector" for name in "abcdef"})
+    data = mixed_maker(dict.fromkeys("abcdef", "vector"))
     opened = open_run(linear_fusion(data), data)
     assert list(opened.worth(0)) == ["whole less without it"]
     assert not opened.is_known(0, muted=["a", "b"])

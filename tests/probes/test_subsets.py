@@ -51,7 +51,7 @@ def test_shapley_values_of_a_sum_and_of_a_product():
     product = {(): 0.0, ("a",): 0.0, ("b",): 0.0, ("a", "b"): 6.0}
     assert shapley(product) == pytest.approx({"a": 3.0, "b": 3.0})
     # Three modalities by hand: v(abc) = 6, v(ab) = 3, all else 0. a: 1/3 * (6 - 0) + 1/6 * 3 = 2.5.
-    three = {key: 0.0 for key in subsets_of("abc")} | {tuple("abc"): 6.0, ("a", "b"): 3.0}
+    three = dict.fromkeys(subsets_of("abc"), 0.0) | {tuple("abc"): 6.0, ("a", "b"): 3.0}
     assert shapley(three) == pytest.approx({"a": 2.5, "b": 2.5, "c": 1.0})
     with pytest.raises(ConfigError, match="need 4 subsets, got 3"):
         shapley({key: value for key, value in added.items() if key})

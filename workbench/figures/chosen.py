@@ -37,7 +37,7 @@ def chosen_score(
         raise DataError(
             f"chosen_score got {target.shape} targets, {prediction.shape} predictions and row {row}", expected="one each, and a row of them"
         )
-    figure = _empty("All samples: press one", width)
+    figure = _empty("All samples: press one" if width else "All samples", width)
     ends = canvas.value_range(np.concatenate([target, prediction])[np.isfinite(np.concatenate([target, prediction]))])
     line = {"color": QUIET, "dash": "dash", "width": 1.5}
     figure.add_trace(go.Scatter(name="equal", x=ends, y=ends, mode="lines", line=line, hoverinfo="skip"))
@@ -84,7 +84,7 @@ def chosen_class(
     counts = np.asarray(counts, int)
     if counts.shape != (len(rows), len(columns)):
         raise DataError(f"chosen_class got counts of shape {counts.shape}", expected=f"{len(rows)} by {len(columns)}")
-    figure = _empty("All samples: press a cell", width)
+    figure = _empty("All samples: press a cell" if width else "All samples", width)
     totals = counts.sum(1, keepdims=True)
     shares = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
     text = [[f"{value:,}" for value in line] for line in counts]
