@@ -59,6 +59,7 @@ REPORTS: dict[str, list[str | Page]] = {
     ],
     "delta": ["07_delta_attention"],
     "sweep": ["08_sweep"],
+    "live": [Page("11_studio", parameters={"interactive": False}), Page("12_explorer", parameters={"interactive": False})],
     "imbalance": ["09_imbalance_lab"],
 }
 
