@@ -49,6 +49,7 @@ def test_bars_are_means_above_chance_and_dots_are_seeds() -> None:
     assert named(figure, "text, spread").error_y.array[0] == pytest.approx(0.01)
     assert named(figure, "joint").marker.color == INK and bar.marker.color == "#D55E00"
     assert figure.layout.yaxis.title.text == "accuracy, test"
+    assert (figure.layout.yaxis.tickvals[0], figure.layout.yaxis.ticktext[0]) == (CHANCE, "chance")
     assert figure.layout.xaxis.ticktext[:3] == ("● text<br>alone", "■ audio<br>alone", "▲ vision<br>alone")
 
 

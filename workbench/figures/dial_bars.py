@@ -25,7 +25,7 @@ OLD = "#C9C9C9"
 BLANK = "\N{NO-BREAK SPACE}"
 """No word: plotly takes the place of an empty text away, and does not draw what is written there later."""
 
-LOWEST, HIGHEST = 0.385, 1.05
+LOWEST, HIGHEST, TICKS = 0.385, 1.05, (CHANCE, 0.6, 0.7, 0.8, 0.9, 1.0)
 HALF = 0.29  # half the width of a bar
 WIDTH, HEIGHT = 680, 390
 
@@ -123,7 +123,9 @@ def outcome_panel(modalities: Sequence[str], joint: Sequence[str], *, metric: st
         zeroline=False, ticks="", fixedrange=True,
     )  # fmt: skip
     title = f"{canvas.safe(metric)}, test"
-    figure.update_yaxes(title=title, range=[LOWEST, HIGHEST], tickvals=[0.5, 0.6, 0.7, 0.8, 0.9, 1.0], tickformat=".1f", fixedrange=True)
+    figure.update_yaxes(
+        title=title, range=[LOWEST, HIGHEST], tickvals=TICKS, ticktext=["chance", *(f"{tick:.1f}" for tick in TICKS[1:])], fixedrange=True
+    )
     empty: dict[str, Any] = {"x": [None], "y": [None]}
     for name, column in columns.items():
         if name == GUESS:
