@@ -14,7 +14,6 @@ import json
 import queue
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -221,8 +220,7 @@ class Session:
 
     def go_back(self, **plan: Any) -> None:
         """After a failed epoch: goes on from the last good one, with other values of the plan."""
-        with suppress(KeyError):
-            methods.checked(Plan, plan, owner="the training plan")
+        methods.checked(Plan, plan, owner="the training plan")
         if self._said(TRAINING, only_from=(FAILED,)):
             self._commands.put(("back", plan))
 
@@ -244,6 +242,11 @@ class Session:
     def epochs(self) -> int:
         """Epochs finished."""
         return len(self._progress.epochs) if self._progress is not None else 0
+
+    @property
+    def plan(self) -> Plan | None:
+        """How it trains now; None before it has begun."""
+        return self._progress.wanted.plan if self._progress is not None else None
 
     def _said(self, word: str, *, only_from: tuple[str, ...] = ()) -> bool:
         """Takes a state, and tells it; False where the state before does not lead there."""

@@ -326,8 +326,8 @@ class Studio:
         self.session.go_back(learning_rate=rate)
 
     def _gentler(self) -> float:
-        plan = self.session._progress.wanted.plan if self.session and self.session._progress else None
-        return (plan.learning_rate if plan else self.choices.value("plan.learning_rate")) / 10
+        plan = self.session.plan
+        return (plan.learning_rate if plan is not None else self.choices.value("plan.learning_rate")) / 10
 
     # What is heard and drawn
 
