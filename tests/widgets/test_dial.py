@@ -186,6 +186,16 @@ def test_five_presets_ask_and_reset_returns(opened: Callable[..., Dial], trained
     assert len(trained.asked) == 30  # what was trained is kept
 
 
+def test_a_preset_begins_without_the_bars_of_another(opened: Callable[..., Dial], trained: Trained) -> None:
+    shown = ready(opened())
+    drawn(shown, lambda: trace(shown, "audio").y[0] > 0)
+    trained.held.clear()
+    shown.presets["noisy"].click()
+    until(lambda: trace(shown, "audio").y[0] == 0)
+    until(lambda: "epoch 7" in trace(shown, "scores in words").text)
+    assert set(trace(shown, "remarks").text) == {BLANK}
+
+
 def test_more_seeds_are_dots_and_give_intervals(opened: Callable[..., Dial], trained: Trained) -> None:
     shown = ready(opened())
     shown.buttons["reveal"].click()
