@@ -5,8 +5,10 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import h5py
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from workbench.data import load
 from workbench.data.card import cards
@@ -22,9 +24,10 @@ def put(folder: Path, name: str, *, variant: str, seed: int, score: float, datas
     path.mkdir(parents=True)
     config = {"method": "lf_dnn", "dataset": dataset, "balance": None, "variant": variant, "plan": {"seed": seed}}
     metrics = {"best_epoch": 1, "seconds": 1.0, "valid": {"mae": score + 1}, "test": {"mae": score}}
-    files = {"config.json": json.dumps(config), "metrics.json": json.dumps(metrics), "trace.nc": "", "model.safetensors": ""}
-    for file, text in files.items():
-        (path / file).write_text(text)
+    (path / "config.json").write_text(json.dumps(config))
+    (path / "metrics.json").write_text(json.dumps(metrics))
+    h5py.File(path / "trace.nc", "w").close()
+    save_file({}, path / "model.safetensors")
 
 
 @pytest.mark.parametrize("what", ["methods", "datasets", "balancers", "encoders"])

@@ -2,21 +2,25 @@
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors.numpy import save_file
 
 from workbench.data import load
 from workbench.data.batch import Dataset
 from workbench.errors import TrainingError, WorkbenchError
 from workbench.fitting import fit
-from workbench.runs import FILES, Run, cannot_write, frames, load_all, table, workspace
+from workbench.runs import FILES, Run, cannot_write, frames, load_all, load_whole, table, workspace
 
 SMALL = {"hidden_size": 4, "post_size": 4}
 
@@ -26,13 +30,16 @@ def train(data: Dataset, folder: Path, *, method: str = "lf_dnn", seed: int = 0,
 
 
 def put(folder: Path, name: str, *, config: dict | None = None, metrics: dict | None = None, without: str = "") -> Path:
-    """A run's folder with files of no content, for tests of reading."""
+    """A run's folder with files of hardly any content, for tests of reading."""
     path = folder / name
     path.mkdir(parents=True)
-    content = {"config.json": json.dumps(config or {}), "metrics.json": json.dumps(metrics or {}), "trace.nc": "", "model.safetensors": ""}
-    for file, text in content.items():
-        if file != without:
-            (path / file).write_text(text)
+    facts = {"method": "lf_dnn", "dataset": "toy", "balance": None, "variant": "joint", "plan": {"seed": 0}}
+    (path / "config.json").write_text(json.dumps(config or facts))
+    (path / "metrics.json").write_text(json.dumps(metrics or {"best_epoch": 1, "seconds": 0.5}))
+    h5py.File(path / "trace.nc", "w").close()
+    save_file({}, path / "model.safetensors")
+    if without:
+        (path / without).unlink()
     return path
 
 
@@ -113,6 +120,48 @@ def test_only_finished_runs_are_listed(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     assert [run.id for run in load_all(tmp_path)] == ["a", "b"]
     assert load_all(tmp_path / "nothing") == []
+
+
+DAMAGES = {
+    "config.json cut off": ("config.json", lambda old: old[: len(old) // 2], r"a file of the run is not JSON"),
+    "config.json of bytes": ("config.json", lambda old: b"\xff\xfe" + old, r"a file of the run is not JSON"),
+    "config.json of another kind": ("config.json", lambda old: b"[]", r"config.json is damaged: it lacks balance, dataset"),
+    "metrics.json without its facts": ("metrics.json", lambda old: b"{}", r"metrics.json is damaged: it lacks best_epoch, seconds"),
+    "trace.nc empty": ("trace.nc", lambda old: b"", r"trace.nc is damaged"),
+    "trace.nc cut off": ("trace.nc", lambda old: old[: len(old) // 2], r"trace.nc is damaged"),
+    "weights empty": ("model.safetensors", lambda old: b"", r"model.safetensors is damaged"),
+    "weights cut off": ("model.safetensors", lambda old: old[:-4], r"model.safetensors is damaged"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_run_in_the_folder_is_skipped_and_named(run, caplog, damage):
+    """What a full disk, a copy that broke off or an editor leaves: the other runs are still listed."""
+    file, change, sentence = DAMAGES[damage]
+    broken = run.path.with_name("broken")
+    shutil.copytree(run.path, broken)
+    (broken / file).write_bytes(change((broken / file).read_bytes()))
+    assert [one.id for one in load_all(run.path.parent)] == [run.id]
+    (said,) = caplog.messages
+    assert said.startswith("skipped the run broken: ") and re.search(sentence, said) and str(broken) in said and "train again" in said
+    assert table(run.path.parent)["id"].tolist() == [run.id]
+    found, skipped = load_whole(run.path.parent)
+    assert len(found) == 1 and list(skipped) == ["broken"]
+
+
+def test_damaged_files_say_so_where_they_are_read(run):
+    (run.path / "trace.nc").write_bytes(b"no netCDF")
+    with pytest.raises(WorkbenchError, match=r"trace.nc is damaged"):
+        _ = run.trace
+    (run.path / "model.safetensors").write_bytes(b"")
+    with pytest.raises(WorkbenchError, match=r"model.safetensors is damaged"):
+        run.model()
+
+
+def test_weights_of_another_model_say_so(run):
+    save_file({"head.weight": np.zeros((1, 2), np.float32)}, run.path / "model.safetensors")
+    with pytest.raises(WorkbenchError, match=r"model.safetensors is damaged: Error\(s\) in loading state_dict"):
+        run.model()
 
 
 def test_the_table_has_one_row_a_run(tmp_path):

@@ -12,6 +12,7 @@ run.
 import fcntl
 import hashlib
 import json
+import logging
 import os
 import shutil
 from collections.abc import Iterable, Mapping
@@ -30,6 +31,9 @@ from workbench.errors import TrainingError, WorkbenchError
 from workbench.model import FusionModel
 
 FILES = ("config.json", "metrics.json", "trace.nc", "model.safetensors")
+
+FACTS = {"config.json": {"method", "dataset", "balance", "variant", "plan"}, "metrics.json": {"best_epoch", "seconds"}}
+"""What every table of runs reads of them."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +66,28 @@ class Run:
             )  # fmt: skip
         try:
             return cls(path, json.loads((path / "config.json").read_text()), json.loads((path / "metrics.json").read_text()))
-        except json.JSONDecodeError as error:
+        except (OSError, ValueError) as error:
             raise WorkbenchError(f"a file of the run is not JSON: {error}", where=str(path), do="delete the folder and train again") from error
+
+    def check(self) -> None:
+        """Looks whether each file is whole, at the cost of its header: cut-off and foreign files are found, a changed number inside is not.
+
+        Raises:
+            WorkbenchError: a file is damaged.
+        """
+        import h5py
+        from safetensors import SafetensorError, safe_open
+
+        for name, facts in (("config.json", self.config), ("metrics.json", self.metrics)):
+            lacking = FACTS[name].difference(facts) if isinstance(facts, dict) else FACTS[name]
+            if lacking:
+                raise damaged(self.path / name, f"it lacks {', '.join(sorted(lacking))}")
+        for name, whole in (("trace.nc", h5py.File), ("model.safetensors", lambda path: safe_open(path, framework="pt"))):
+            try:
+                with whole(self.path / name):
+                    pass
+            except (OSError, SafetensorError) as error:
+                raise damaged(self.path / name, str(error)) from error
 
     @property
     def id(self) -> str:
@@ -111,9 +135,16 @@ class Run:
 
     @cached_property
     def trace(self) -> xr.DataTree:
-        """Everything that was traced, read into memory."""
-        with xr.open_datatree(self.path / "trace.nc", engine="h5netcdf") as tree:
-            return tree.load()
+        """Everything that was traced, read into memory.
+
+        Raises:
+            WorkbenchError: the file is damaged.
+        """
+        try:
+            with xr.open_datatree(self.path / "trace.nc", engine="h5netcdf") as tree:
+                return tree.load()
+        except OSError as error:
+            raise damaged(self.path / "trace.nc", str(error)) from error
 
     @property
     def spec(self) -> Spec:
@@ -132,11 +163,19 @@ class Run:
         return methods.prepare(self.draw(data).select(*self.config["modalities"]), config)
 
     def model(self) -> FusionModel:
-        """The trained model, rebuilt from config.json and model.safetensors, in evaluation mode on the CPU."""
+        """The trained model, rebuilt from config.json and model.safetensors, in evaluation mode on the CPU.
+
+        Raises:
+            WorkbenchError: the weights are damaged, or not those of this model.
+        """
+        from safetensors import SafetensorError
         from safetensors.torch import load_file
 
         model = self.model_like(seed=self.seed)
-        model.load_state_dict(load_file(self.path / "model.safetensors"))
+        try:
+            model.load_state_dict(load_file(self.path / "model.safetensors"))
+        except (OSError, SafetensorError, RuntimeError) as error:
+            raise damaged(self.path / "model.safetensors", str(error)) from error
         return model.eval()
 
     def model_like(self, *, seed: int) -> FusionModel:
@@ -174,11 +213,32 @@ def as_table(runs: Iterable[Run]) -> pd.DataFrame:
 
 
 def load_all(folder: str | Path = "runs") -> list[Run]:
-    """All finished runs of a folder, by name; unfinished and foreign folders are passed over."""
-    folder = Path(folder)
-    if not folder.is_dir():
-        return []
-    return [Run.load(path) for path in sorted(folder.iterdir()) if not path.name.startswith(".") and all((path / name).is_file() for name in FILES)]
+    """All finished runs of a folder, by name; unfinished and foreign folders are passed over, damaged runs are skipped and named in the log."""
+    runs, skipped = load_whole(folder)
+    for sentence in skipped.values():
+        logging.getLogger("workbench").warning(sentence)
+    return runs
+
+
+def load_whole(folder: str | Path = "runs") -> tuple[list[Run], dict[str, str]]:
+    """All finished runs of a folder, by name, and of each damaged one (see `Run.check`) its name and a sentence that says what is wrong with it."""
+    folder, runs, skipped = Path(folder), [], {}
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if path.name.startswith(".") or not all((path / name).is_file() for name in FILES):
+            continue
+        try:
+            run = Run.load(path)
+            run.check()
+        except WorkbenchError as error:
+            skipped[path.name] = f"skipped the run {path.name}: {error.what} (in {error.where}; {error.do})"
+        else:
+            runs.append(run)
+    return runs, skipped
+
+
+def damaged(path: Path, what: str) -> WorkbenchError:
+    """The error for a file of a run that is not what was written."""
+    return WorkbenchError(f"{path.name} is damaged: {what}", where=str(path), do="restore the folder, or delete it and train again")
 
 
 class Workspace:
