@@ -44,7 +44,7 @@ def trace(made, picture, name):
 
 def test_it_opens_with_a_prediction_on_the_sample_that_teaches_most(seen):
     assert seen.row == seen.opened.orders["teaches most"][0]
-    assert {"in-text", "in-audio", "in-vision", "states", "worth", "chosen"} <= set(seen.followers)
+    assert {"in-text", "in-audio", "in-vision", "states", "worth", "chosen"} <= set(seen.shown)
     assert "moves the prediction" in seen.sentence.value
     assert seen.state.value == "[ Ready ]"
     assert len(seen.selected) == 1
@@ -123,13 +123,13 @@ def test_attention_and_attribution_come_on_request_and_are_kept(seen):
     seen.wait()
     assert np.abs(trace(seen, "in-text", "attribution").y).max() > 0
     assert seen.opened.has_attribution(seen.row)
-    assert "map" in seen.followers
+    assert "map" in seen.shown
     begun = time.monotonic()
     seen.opened.attribution(seen.row)
     assert time.monotonic() - begun < 0.05
     seen.map.value = ""
     seen.wait()
-    assert "map" not in seen.followers
+    assert "map" not in seen.shown
 
 
 def test_planted_evidence_is_drawn_with_its_agreement(seen):
@@ -148,13 +148,13 @@ def test_a_pinned_sample_stays_beside_the_next(seen):
     seen.pin()
     assert seen.buttons["pin"].description == "Unpin"
     seen.next()
-    assert "pinned" in seen.followers
+    assert "pinned" in seen.shown
     assert f"valid {first} " in seen.pinned_text.value
     assert list(trace(seen, "chosen", "pinned").x) == [float(seen.opened.truth(first))]
     seen.go(first)
     seen.pin()
     seen.next()
-    assert "pinned" not in seen.followers
+    assert "pinned" not in seen.shown
 
 
 def test_what_muting_means_can_be_chosen(seen):
@@ -182,7 +182,7 @@ def test_keys_do_what_the_buttons_do(seen):
 
 
 def test_figures_have_names_for_screen_readers(seen):
-    assert set(seen.keys.labels) == {follower.css for follower in seen.followers.values()}
+    assert set(seen.keys.labels) == {follower.css for follower in seen.shown.values()}
     assert all(len(words) > 10 for words in seen.keys.labels.values())
     assert set(seen.keys.groups) == {"wb-choose", "wb-change", "wb-inside"}
 
@@ -260,7 +260,7 @@ def test_classes_labels_and_every_kind_of_modality(mixed_maker, tmp_path, task):
     made = explorer(run, data)
     made.wait()
     assert made.error is None
-    assert {"in-text", "in-image", "in-sound", "in-vitals", "states", "worth", "chosen"} <= set(made.followers)
+    assert {"in-text", "in-image", "in-sound", "in-vitals", "states", "worth", "chosen"} <= set(made.shown)
     assert "probability of" in made.sentence.value
     made.mute("image", "sound")
     made._press_both()

@@ -8,7 +8,8 @@ opened.attribution(row), opened.views(row)
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +30,7 @@ from workbench.probes.views import record_views, step_words, views
 from workbench.recording import fingerprint
 from workbench.runs import Run
 from workbench.statistics import score
+from workbench.surroundings import usable_cores
 from workbench.taps import taps
 
 LOCK = "the test split is for the last score: whoever looks at its samples chooses by them"
@@ -170,7 +172,8 @@ class Opened:
         """Integrated gradients of this sample (see `workbench.probes.attribution`); from what muting means here."""
         chosen = baseline or ("mean" if self.subsets.treatment == "mean" else "zero")
         asked = ("attribution", row, output, chosen)
-        return self._once(asked, lambda: attribute(self.model, self.data, row, split=self.split, output=output, baseline=chosen))
+        with sparing_a_core():
+            return self._once(asked, lambda: attribute(self.model, self.data, row, split=self.split, output=output, baseline=chosen))
 
     def has_attribution(self, row: int, *, output: int = 0) -> bool:
         """True where it is known already."""
@@ -239,12 +242,24 @@ def open_run(
         raise unknown("split", split, whole.splits)
     model = source.model() if is_run else source
     prepared = source.prepared(whole) if is_run else whole.select(*model.modalities)
-    found = subset_predictions(source, whole, split=split, treatment=treatment, model=model, said=said)
+    with sparing_a_core():
+        found = subset_predictions(source, whole, split=split, treatment=treatment, model=model, said=said)
     known = groups(prepared[split], prepared.spec.task) if groups is not None else {}
     opened = Opened(source if is_run else None, model, prepared, split, found, orders(found, prepared[split], known), 0.0)
     opened.stand_ins = stand_in(model, prepared, treatment)
     opened.seconds = min(_timed(opened) for _ in range(3))
     return opened
+
+
+@contextmanager
+def sparing_a_core() -> Iterator[None]:
+    """Inside the block torch leaves a core to the interface."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(max(1, min(before, usable_cores() - 1)))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _timed(opened: Opened) -> float:

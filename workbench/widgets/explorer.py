@@ -216,6 +216,7 @@ class Explorer:
             if tuple(self.mutes) != opened.modalities:
                 self.mutes = {name: self._mute_control(name) for name in opened.modalities}
                 self.mute_box.children = list(self.mutes.values())
+                self._make_places(opened)
                 self.swap_name.options = ["none", *opened.modalities]
             classes = opened.task.classes if opened.task.kind != "regression" else ()
             self.output.options = [("the one that is told", -1), *((name, place) for place, name in enumerate(classes))]
@@ -427,7 +428,7 @@ class Explorer:
         self.pinned_text.value = pictures.say_pinned(self.opened, look) if is_there else ""
         if is_there:
             self._show("pinned", pictures.states(self.opened, look.at(look.pinned).telling(look.output), title=f"Pinned: sample {look.pinned}"))
-        elif "pinned" in self.followers:
+        else:
             self._hide("pinned")
 
     def _ask_rest(self) -> None:
@@ -497,36 +498,34 @@ class Explorer:
             if view is None:
                 self._hide("map")
                 return
-            self._show("map", pictures.fitted(draw_view(view)), is_wide=True)
+            self._show("map", pictures.fitted(draw_view(view)))
 
-    def _show(self, name: str, figure: Figure | None, *, is_wide: bool = False) -> None:
-        """A picture gets new values, or is put in its place."""
-        if figure is None:
-            self._hide(name)
-            return
-        follower = self.followers.get(name)
-        if follower is None:
-            follower = self.followers[name] = Follower(
-                f"wb-see-{pictures.plain(name)}", is_wide=is_wide or (figure.layout.width or 0) > pictures.WIDTH
-            )
-        if follower.follow(figure):
-            self._listen(name, follower)
-        self._arrange()
-        self.keys.labels = {one.css: alt_of(one.figure) or caption_of(one.figure) for one in self.followers.values()}
+    def _show(self, name: str, figure: Figure) -> None:
+        """A picture gets new values, or its place a new picture."""
+        if self.followers[name].follow(figure):
+            self._listen(name, self.followers[name])
+        self.keys.labels = {one.css: alt_of(one.figure) or caption_of(one.figure) for one in self.shown.values()}
 
     def _hide(self, name: str) -> None:
-        if self.followers.pop(name, None) is not None:
-            self._arrange()
+        if name in self.shown:
+            self.followers[name].clear()
 
-    def _arrange(self) -> None:
-        """Pictures in the order of reading."""
-        order = [f"in-{name}" for name in self._known().modalities]
-        order = sorted(order, key=lambda name: name in self.followers and not self.followers[name].is_wide)
-        first, *rest = order
-        for place, names in ((self.pictures, (first, "states", *rest, "worth", "chosen")), (self.below, ("pinned", "map"))):
-            boxes = [self.followers[name].box for name in names if name in self.followers]
-            if list(place.children) != boxes:
-                place.children = boxes
+    @property
+    def shown(self) -> dict[str, Follower]:
+        """The places that have a picture."""
+        return {name: follower for name, follower in self.followers.items() if follower.live is not None}
+
+    def _make_places(self, opened: Opened) -> None:
+        """A place for every picture, in the order of reading. Once they are seen they stay where they are: a picture that is moved is drawn a second
+        time by the browser, and its first drawing then answers every change with an error.
+        """
+        kinds = {f"in-{name}": spec.kind for name, spec in opened.data.spec.modalities.items()}
+        first, *rest = sorted(kinds, key=lambda name: kinds[name] != "tokens")
+        order = (first, "states", *rest, "worth", "chosen", "pinned", "map")
+        wide = ("map", *(name for name, kind in kinds.items() if kind == "tokens"))
+        self.followers = {name: Follower(f"wb-see-{pictures.plain(name)}", is_wide=name in wide) for name in order}
+        for place, names in ((self.pictures, order[:-2]), (self.below, order[-2:])):
+            place.children = [self.followers[name].box for name in names]
 
     def _listen(self, name: str, follower: Follower) -> None:
         """Clicks in the picture of all samples."""

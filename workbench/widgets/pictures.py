@@ -77,7 +77,7 @@ class Follower:
 
     def __init__(self, css: str, *, is_wide: bool = False) -> None:
         self.css, self.is_wide = css, is_wide
-        self.box = ip.Box()
+        self.box = ip.Box(layout={"display": "none"})
         self.box.add_class(css)
         if is_wide:
             self.box.add_class("wb-wide")
@@ -96,10 +96,18 @@ class Follower:
             return False
         old, self.live = self.live, LiveFigure(figure)
         self.live._config = {**(self.live._config or {}), "displaylogo": False, "displayModeBar": False}
+        self.box.layout.display = "flex"
         self.box.children = [self.live]
         if old is not None:
             old.close()
         return True
+
+    def clear(self) -> None:
+        """Takes the picture away; its place stays."""
+        old, self.live = self.live, None
+        self.box.children, self.box.layout.display = (), "none"
+        if old is not None:
+            old.close()
 
 
 def _shape(figure: go.Figure) -> list[tuple[str, str | None]]:
