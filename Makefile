@@ -5,7 +5,7 @@ REPORT ?= first_light
 PROCESSES ?= 2
 SOURCES := workbench tests notebooks
 
-.PHONY: report test check format lab bench picture clean
+.PHONY: report test check format lab bench picture pictures clean
 
 .venv/ready: pyproject.toml constraints.txt
 	@echo "[1/3] environment  .venv is being made (once, some minutes)"
@@ -38,6 +38,12 @@ bench: .venv/ready
 
 picture: .venv/ready
 	@$(BIN)/python -m workbench.report.picture reports/first_light/01_modality_imbalance.html reports/first_light.png B-fusion-on
+
+# The pictures of the README and of the live notebooks' first cells, drawn by the end-to-end tests.
+pictures: .venv/ready
+	@rm -rf .pictures && mkdir -p .pictures notebooks/pictures
+	@WORKBENCH_SCREENSHOTS=$(CURDIR)/.pictures $(BIN)/python -m pytest -q tests/widgets -m browser
+	@for name in studio dial explorer; do cp .pictures/$$name.png notebooks/pictures/; done && rm -rf .pictures
 
 clean:
 	rm -rf .venv runs *.egg-info

@@ -50,7 +50,7 @@ def score_of(lab: OpenedLab) -> float:
 def test_mute_swap_next_and_pin(opened_lab: Callable[..., OpenedLab], run_path: Path) -> None:
     lab = opened(opened_lab, run_path, "explorer", width=1400, height=1250)
     before, row = score_of(lab), lab.value("seen.row")
-    sentence = lab.text(".wb-explorer .wb-sentence b")
+    sentence = " ".join(lab.page.locator(".wb-explorer .wb-sentence").all_inner_texts())
     assert f"{abs(before):.2f}".lstrip("0") in sentence
     lab.keep("explorer_light_1400", ".jp-NotebookPanel")
 
@@ -59,6 +59,7 @@ def test_mute_swap_next_and_pin(opened_lab: Callable[..., OpenedLab], run_path: 
     lab.wait_until("name => document.querySelector('.wb-explorer .wb-see-states').ariaLabel.startsWith(`Muting ${name} `)", name)
     assert score_of(lab) != before
     lab.keep("explorer_muted_light_1400", ".jp-NotebookPanel")
+    lab.keep("explorer", ".wb-explorer")
 
     lab.page.locator(".wb-explorer .wb-next button, .wb-explorer button.wb-next").first.click()
     lab.wait_until("row => document.querySelector('.wb-explorer .wb-sample input').value !== row", row)
