@@ -69,6 +69,14 @@ def test_losses_have_no_ceiling_and_their_best_is_the_lowest():
     assert frame.layout["yaxis.title.text"] == "loss"
 
 
+def test_losses_grow_within_a_long_epoch():
+    looks = [(3.25, 1.0), (3.5, 0.9)]
+    frame = views.curve_frame(columns(), MODALITIES, metric="Acc", of="loss", looks=looks)
+    assert frame.traces["within"] == {"x": [3.0, 3.25, 3.5], "y": [0.8, 1.0, 0.9]}
+    assert views.curve_frame({}, MODALITIES, metric="Acc", of="loss", looks=looks).traces["within"]["x"] == [3.25, 3.5]
+    assert views.curve_frame(columns(), MODALITIES, metric="Acc", looks=looks).traces["within"]["y"] == [None]
+
+
 def test_a_pinned_training_and_what_was_changed_are_said():
     marks = [views.Mark(2, "learning_rate 0.001 to 0.0003"), views.Mark(3, "<b>")]
     frame = views.curve_frame(columns(), MODALITIES, metric="Acc", pinned=columns(2), pinned_name="joint", marks=marks)

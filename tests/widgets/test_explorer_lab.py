@@ -48,7 +48,7 @@ def score_of(lab: OpenedLab) -> float:
 
 
 def test_mute_swap_next_and_pin(opened_lab: Callable[..., OpenedLab], run_path: Path) -> None:
-    lab = opened(opened_lab, run_path, "explorer", width=1400, height=1250)
+    lab = opened(opened_lab, run_path, "explorer", width=1400, height=1900)
     before, row = score_of(lab), lab.value("seen.row")
     sentence = " ".join(lab.page.locator(".wb-explorer .wb-sentence").all_inner_texts())
     assert f"{abs(before):.2f}".lstrip("0") in sentence

@@ -207,7 +207,9 @@ def test_values_are_those_that_hold_and_a_changed_one_shows_its_default(made):
     assert controls["g.rate"].is_changed
     assert "default 0.002" in controls["g.rate"].note.value
     controls["g.rate"].widget.value = 0.002
-    assert controls["g.rate"].note.value == ""
+    assert "default" not in controls["g.rate"].note.value
+    assert "live" in controls["g.rate"].note.value
+    assert controls["g.layers"].note.value == ""
     assert moved == ["g.rate", "g.rate"]
 
 

@@ -221,6 +221,27 @@ def test_the_curve_shows_losses_and_the_other_panel_update_norms(make):
     assert "update norm" in studio.frames()["magnitude"].sentence
 
 
+def test_a_long_epoch_is_seen_growing(make, monkeypatch):
+    monkeypatch.setattr(trainings, "TICK_SECONDS", 0.0)
+    studio = make(plan={**PLAN, "epochs": 5000})
+    seen: list[int] = []
+    take = studio._take
+
+    def note(kind: str, content: Any) -> None:
+        take(kind, content)
+        if kind == "tick":
+            seen.append(len(studio.looks))
+
+    studio._take = note
+    studio.of.value = "loss"
+    press(studio, "start")
+    until(lambda: max(seen, default=0) >= 3)
+    press(studio, "stop")
+    studio.wait()
+    assert studio.looks == [] or studio.looks[-1][0] > len(studio.columns["epoch"])
+    assert studio.painter.error is None
+
+
 def test_other_data_with_other_modalities_gets_its_own_pictures(make):
     studio = make()
     studio.choices.data.value = "digits"

@@ -73,6 +73,7 @@ def test_start_watch_pause_balance_stop_save_and_read_back(opened_lab: Callable[
     opened.wait_text("Weights of b_fusion", ".wb-panel-weights .gtitle")
     weights = ast.literal_eval(opened.value("[made.columns[f'weight.{name}'][-1] for name in made.modalities]"))
     assert max(weights) - min(weights) > 0.05
+    opened.wait_until(f"{EPOCHS} >= {stood + 12}")
     opened.keep("studio", ".wb-studio")
     # A click is answered while it trains.
     answers = page.evaluate(LATENCY)

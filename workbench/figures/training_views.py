@@ -73,6 +73,7 @@ def curve_panel(modalities: Sequence[str], metric: str, *, width: int = WIDTH) -
         figure.add_trace(go.Scatter(name=f"{name} alone", line={"color": look.color, "width": 1.5, "dash": "dot"}, hoverinfo="skip", **empty))
     figure.add_trace(go.Scatter(name="pinned", line={"color": QUIET, "width": 2, "dash": "dot"}, **empty))
     figure.add_trace(go.Scatter(name="train", line={"color": QUIET, "width": 1.2}, **empty))
+    figure.add_trace(go.Scatter(name="within", line={"color": QUIET, "width": 1.2}, hoverinfo="skip", **empty))
     lines = {"color": INK, "width": 3}
     figure.add_trace(go.Scatter(name="valid", x=[None], y=[None], mode="lines+markers", line=lines, marker={"size": 4, "color": INK}))
     figure.add_trace(go.Scatter(
@@ -98,6 +99,7 @@ def curve_frame(
     pinned: Columns | None = None,
     pinned_name: str = "",
     marks: Sequence[Mark] = (),
+    looks: Sequence[tuple[float, float]] = (),
     ahead: int = 1,
     thin: Any = lambda x, y: (x, y),
 ) -> Frame:
@@ -112,6 +114,7 @@ def curve_frame(
         pinned: columns of an earlier training.
         pinned_name: what it is.
         marks: what was changed.
+        looks: into the running epoch: (epochs done with its part, loss); drawn with losses only.
         ahead: epochs that the ceiling is drawn over while there are none yet.
         thin: (x, y) -> fewer points.
     """
@@ -133,6 +136,8 @@ def curve_frame(
         traces[name] = {"x": x, "y": drawn} if len(y) else {"x": [None], "y": [None]}
         if y:
             ends.append((f"{name} {say_score(y[-1])}", epoch[-1], y[-1]))
+    within = [*([(epoch[-1], columns["loss.train"][-1])] if epoch else []), *looks] if of == "loss" and looks else [(None, None)]
+    traces["within"] = {"x": [x for x, _ in within], "y": [y for _, y in within]}
     y = list((pinned or {}).get(f"{of}.valid", ()))
     traces["pinned"] = {"x": list(pinned["epoch"]), "y": y} if y else {"x": [None], "y": [None]}
     if y:

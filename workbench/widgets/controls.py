@@ -30,12 +30,13 @@ class Control:
         self.widget = widget_for(name, field, default)
         self.widget.tooltip = f"{field.description or name} ({'live' if is_live else 'takes effect with Restart'})"
         self.widget.add_class(f"wb-set-{name.replace('.', '-').replace('_', '-')}")
-        self.note = ip.HTML(layout={"margin": "2px 4px"})
+        self.note = ip.HTML("<small>live</small>" if is_live else "", layout={"margin": "2px 4px"})
         self.box = ip.HBox([self.widget, self.note])
         self.widget.observe(lambda change: self._moved(changed), names="value")
 
     def _moved(self, changed: Callable[["Control"], None]) -> None:
-        self.note.value = f"<small>default {escape(shown(self.default))}</small>" if self.is_changed else ""
+        words = [*(["live"] if self.is_live else []), *([f"default {shown(self.default)}"] if self.is_changed else [])]
+        self.note.value = f"<small>{escape(', '.join(words))}</small>" if words else ""
         changed(self)
 
     @property

@@ -44,14 +44,17 @@ from workbench.tasks import metric_title
 from workbench.widgets.choices import GROUPS, Choices
 from workbench.widgets.code import fit_code, steered_code
 from workbench.widgets.keys import Keys
-from workbench.widgets.live import PAINT, LiveFigure, Painter, alone, thinned
+from workbench.widgets.live import MOST_POINTS, PAINT, LiveFigure, Painter, alone, thinned
 from workbench.widgets.looks import style_sheet
 
 ENDED = (STOPPED, FINISHED, FAILED, CLOSED)
 
 PANELS = ("curve", "magnitude", "weights", "probes")
 
-HELP = "Keys, while the focus is in here: K pause / go on, . one epoch, S stop, ? this line, Esc leaves a slider. Tab goes in the order of reading."
+HELP = (
+    "Keys, while the focus is in here: K pause / go on, . one epoch, S stop, ? this line, Esc leaves a slider. Tab: the order of reading. "
+    "A double click on a picture shows all of it."
+)
 
 
 class Studio:
@@ -87,6 +90,7 @@ class Studio:
         self.saved: Run | None = None
         self.columns: dict[str, list[float]] = {}
         self.marks: list[views.Mark] = []
+        self.looks: list[tuple[float, float]] = []
         self.pinned: dict[str, list[float]] | None = None
         self.pinned_name, self.rule, self.word, self.tick, self.error = "", None, READY, None, None
         self._is_quiet = False
@@ -213,7 +217,7 @@ class Studio:
 
         session = Session(self.choices.method.value, self.choices.data.value, options=options, runs=self.runs, listen=listen, **settings)
         self.session, self.rule = session, None if settings["balance"] == "none" else settings["balance"]
-        self.columns, self.marks, self.tick = {}, [], None
+        self.columns, self.marks, self.tick, self.looks = {}, [], None, []
         self.note.value = ""
         self._show_code()
 
@@ -239,7 +243,7 @@ class Studio:
             self.session.close()
         self.session = None
         self.choices.reset()
-        self.columns, self.marks, self.tick, self.rule, self.saved = {}, [], None, None, None
+        self.columns, self.marks, self.tick, self.looks, self.rule, self.saved = {}, [], None, [], None, None
         self.note.value = ""
         self._dismiss()
         self._show_state(READY)
@@ -365,10 +369,11 @@ class Studio:
             self.epochs_planned = content.order.plan.epochs
         elif kind == "epoch":
             add_epoch(self.columns, content, self.modalities)
-            self.tick = None
+            self.tick, self.looks = None, []
             self._show_state(self.word)
         elif kind == "tick":
             self.tick = content
+            self.looks.append((len(self.columns.get("epoch", ())) + content.done, content.loss))
         elif kind == "change":
             self._note_change(content)
         elif kind == "saved":
@@ -427,6 +432,7 @@ class Studio:
         words += f" · {each:.2g} s/epoch" if each else ""
         words += f" · at most {(planned - done) * each:.0f} s left" if each and self.word in (TRAINING, PAUSED, PAUSING) else ""
         words += f" · loss now {self.tick.loss:.3f}" if self.tick is not None and self.word == TRAINING else ""
+        words += f" · {MOST_POINTS} of {done:,} points drawn, all are in the run" if done > MOST_POINTS else ""
         self.status.value = words
 
     def frames(self) -> dict[str, views.Frame]:
@@ -436,7 +442,16 @@ class Studio:
         pinned = {"pinned": self.pinned, "pinned_name": self.pinned_name}
         reach = {"ceiling": every, "alone": alone_scores}
         curve = views.curve_frame(
-            self.columns, self.modalities, metric=self.metric, of=self.of.value, **reach, **pinned, marks=self.marks, ahead=2, thin=thinned
+            self.columns,
+            self.modalities,
+            metric=self.metric,
+            of=self.of.value,
+            **reach,
+            **pinned,
+            marks=self.marks,
+            looks=self.looks,
+            ahead=2,
+            thin=thinned,
         )
         return {
             "curve": curve,
