@@ -40,6 +40,7 @@ from workbench.session import (
     data_headline,
     plainly,
 )
+from workbench.statistics import score
 from workbench.tasks import metric_title
 from workbench.widgets.choices import GROUPS, Choices
 from workbench.widgets.code import fit_code, steered_code
@@ -530,7 +531,7 @@ class Studio:
         changed = ", ".join(
             f"{Change(**change)} after epoch {change['epoch']}" for change in run.config.get("changes", []) if change["setting"] != "training"
         )
-        scores = ", ".join(f"{split} {run.metrics[split][run.config['headline']]:.3f}" for split in ("valid", "test") if split in run.metrics)
+        scores = ", ".join(f"{split} {score(run.metrics[split][run.config['headline']])}" for split in ("valid", "test") if split in run.metrics)
         reached = f"{run.variant} on {run.config['dataset']}, seed {run.seed}: {metric_title(run.config['headline'])} {scores}"
         return f"{reached} (best of {run.metrics['epochs']} epochs: {run.metrics['best_epoch']}, chosen on valid){f'; {changed}' if changed else ''}."
 
