@@ -4,7 +4,18 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from workbench.statistics import Difference, holm, mean_and_spread, mean_interval, p_value, paired_difference, say_difference, score, spread_places
+from workbench.statistics import (
+    Difference,
+    holm,
+    holm_adjusted,
+    mean_and_spread,
+    mean_interval,
+    p_value,
+    paired_difference,
+    say_difference,
+    score,
+    spread_places,
+)
 
 NAN = float("nan")
 
@@ -167,6 +178,22 @@ def test_a_rounded_zero_has_no_minus():
 def test_equal_scores_have_no_spread():
     assert mean_and_spread([0.8, 0.8, 0.8]) == ".800 ± .000"
     assert mean_and_spread([0.1 + 0.2, 0.3, 0.3]) == ".300 ± .000"
+
+
+def test_adjusted_p_values_are_those_of_holms_worked_table():
+    # By hand: .01 x 4, .02 x 3, .03 x 2, .04 x 1, never below the one before.
+    assert holm_adjusted([0.04, 0.01, 0.03, 0.02]) == pytest.approx([0.06, 0.04, 0.06, 0.06])
+    assert holm_adjusted([0.5, 0.9]) == [1.0, 1.0]
+    assert holm_adjusted([]) == []
+    with_unknown = holm_adjusted([NAN, 0.01])
+    assert with_unknown[1] == pytest.approx(0.02)
+    assert np.isnan(with_unknown[0])
+    # They are below the level exactly where `holm` finds a difference.
+    random = np.random.default_rng(0)
+    for _ in range(50):
+        ps = random.uniform(0, 0.08, 5)
+        found = holm({str(i): Difference(0.1, 0.05, 0.15, p, 3) for i, p in enumerate(ps)})
+        assert sorted(found) == [str(i) for i, p in enumerate(holm_adjusted(ps)) if p < 0.05]
 
 
 def test_holm_asks_more_of_many():

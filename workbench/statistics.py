@@ -3,9 +3,9 @@
 House rule (experience.md, section 6): a number never stands alone; ties are ties.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import inf, isnan, sqrt
+from math import inf, isnan, nan, sqrt
 
 import numpy as np
 from scipy import stats
@@ -56,6 +56,15 @@ def holm(changes: Mapping[str, Difference], level: float = 0.05) -> list[str]:
             break
         found.append(name)
     return found
+
+
+def holm_adjusted(ps: Sequence[float]) -> list[float]:
+    """Holm's adjusted p values, in the order given: below the level where Holm's test finds a difference; nan stays, and counts as a test."""
+    adjusted, highest = [nan] * len(ps), 0.0
+    for place, i in enumerate(sorted(range(len(ps)), key=lambda i: inf if isnan(ps[i]) else ps[i])):
+        if not isnan(ps[i]):
+            adjusted[i] = highest = max(highest, min(1.0, (len(ps) - place) * ps[i]))
+    return adjusted
 
 
 def mean_interval(values: np.ndarray) -> tuple[float, float, float]:
