@@ -22,7 +22,7 @@ LAYERS = (
     ("probes",),
     ("experiments", "outcomes"),
     ("studies", "sweeps"),
-    ("taxonomy", "evidence", "depth", "cases", "delta", "ladder", "rules_lab"),
+    ("taxonomy", "evidence", "depth", "cases", "delta", "ladder", "rules_lab", "run_sets", "robust_lab"),
     ("report", "bench", "listing", "widgets"),
     ("cli",),
 )
