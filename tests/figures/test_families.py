@@ -43,6 +43,19 @@ def test_the_table_as_a_page_and_as_numbers() -> None:
     assert all(len(row) == len(cells["columns"]) for row in cells["rows"])
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (500, 2_000_000, ["1,000", "10,000", "100,000", "1,000,000"]),
+        (0.08, 1.2, ["0.1", "0.2", "0.5", "1"]),
+        (150_000, 450_000, ["200,000", "300,000", "400,000"]),
+    ],
+)
+def test_costs_have_whole_numbers_on_their_axis(low, high, expected) -> None:
+    frame = runs(cheap=("graph", [0.1, 0.2], low * 1.2, 1, 1), dear=("graph", [0.3, 0.4], high / 1.2, 1, 1))
+    assert list(score_against_cost(frame).layout.xaxis.ticktext) == expected
+
+
 def test_costs_that_were_not_measured_are_left_out() -> None:
     assert strategies_table(FRAME.drop(columns=["seconds", "memory"])).frame.columns.tolist() == ["family", "score ↑ (n = 4)", "parameters"]
     with pytest.raises(DataError, match="strategies_table needs the column family"):

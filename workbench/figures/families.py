@@ -108,7 +108,7 @@ def score_against_cost(frame: pd.DataFrame, *, metric: str = "score", cost: str 
         canvas.value_range(table["cost"].to_numpy(), log=True, pad=0.12),
         canvas.value_range(table[["low", "high"]].to_numpy(), pad=0.08),
     )
-    figure.update_xaxes(type="log", range=x_range, dtick=1 if x_range[1] - x_range[0] > 2.5 else "D2")
+    figure.update_xaxes(type="log", range=x_range, **_cost_ticks(x_range))
     figure.update_yaxes(range=y_range)
     for family, rows in table.groupby("family", sort=False):
         _draw_points(figure, rows, str(family), marks[str(family)])
@@ -117,6 +117,17 @@ def score_against_cost(frame: pd.DataFrame, *, metric: str = "score", cost: str 
     read = "Marks: mean over seeds; bar: its 95 % interval; one mark a family."
     read += "" if len(named) == len(table) else " Named: the best at its cost or less, the worst and the dearest; point at any other."
     return captions.attach(figure, *_findings(frame, table, metric, cost), read, captions.MEMORY if cost == "memory" else "")
+
+
+def _cost_ticks(x_range: list[float]) -> dict[str, Any]:
+    """Whole numbers: powers of ten; where these are fewer than three, their 2 and 5 too, or all between (plotly would write a lone 2 for 200,000)."""
+    powers = range(int(np.floor(x_range[0])), int(np.ceil(x_range[1])))
+    shown: list[float] = []
+    for steps in ((1,), (1, 2, 5), range(1, 10)):
+        shown = [step * 10.0**power for power in powers for step in steps if x_range[0] <= np.log10(step) + power <= x_range[1]]
+        if len(shown) >= 3:
+            break
+    return {"tickvals": shown, "ticktext": [f"{place:,.0f}" if place >= 10 else f"{place:g}" for place in shown]}
 
 
 def _points(frame: pd.DataFrame, cost: str) -> pd.DataFrame:
