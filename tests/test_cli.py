@@ -190,10 +190,22 @@ def test_train_takes_a_preset_by_name(call, tmp_path):
 
 def test_compare_as_text_and_as_json(call, runs):
     rows = json.loads(call("compare", "--runs", runs, "--json").out)
-    assert [(row["dataset"], row["variant"], row["seeds"]) for row in rows] == [("opinions/starved", "lf_dnn", 1)]
+    assert [(row["dataset"], row["variant"], row["n"], row["is_unbeaten"]) for row in rows] == [("opinions/starved", "lf_dnn", 1, False)]
     text = call("compare", "--runs", runs, "--split", "valid").out
-    assert "lf_dnn" in text
-    assert "acc2_non0" in text
+    assert "Acc-2 (negative / positive) ↑" in text
+    assert "Rows with one seed are not ranked." in text
+    assert "MAE ↓" in call("compare", "--runs", runs, "--metric", "mae").out
+    assert 'unknown metric "mea"' in call("compare", "--runs", runs, "--metric", "mea").err
+
+
+def test_compare_writes_its_table_and_says_where_there_is_no_pair(call, runs, tmp_path):
+    paths = [tmp_path / f"table.{ending}" for ending in ("csv", "md", "tex")]
+    call("compare", "--runs", runs, *(word for path in paths for word in ("--to", path)))
+    assert [path.read_text()[:20] for path in paths] == ["dataset,variant,meth", "| variant | Acc-2 (n", "\\begin{tabular}{lrrr"]
+    assert 'unknown form "xls"' in call("compare", "--runs", runs, "--to", tmp_path / "table.xls").err
+    found = call("compare", "--runs", runs, "--pairs")
+    assert (found.code, found.out) == (2, "")
+    assert "no two runs to compare" in found.err
 
 
 def test_nothing_to_compare(call, tmp_path):

@@ -12,8 +12,8 @@ import workbench
 PACKAGE = Path(workbench.__file__).parent
 
 LAYERS = (
-    ("errors", "statistics", "surroundings"),
-    ("data", "tasks", "taps", "readout", "sequences", "second_order"),
+    ("errors", "statistics", "resampling", "ranking", "surroundings"),
+    ("data", "tasks", "sample_scores", "taps", "readout", "sequences", "second_order"),
     ("encoders", "text", "attention", "memory", "fusion", "balance", "supervision"),
     ("model", "stages"),
     ("methods",),
@@ -22,7 +22,7 @@ LAYERS = (
     ("probes",),
     ("experiments", "outcomes"),
     ("studies", "sweeps"),
-    ("taxonomy", "evidence", "depth", "cases", "delta", "ladder", "rules_lab", "run_sets", "robust_lab"),
+    ("taxonomy", "evidence", "depth", "cases", "delta", "ladder", "rules_lab", "comparison", "pairing", "standing", "run_sets", "robust_lab"),
     ("report", "bench", "listing", "widgets"),
     ("cli",),
 )

@@ -2,32 +2,16 @@
 
 import json
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 
-import h5py
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
 
 from workbench.data import load
 from workbench.data.card import cards
-from workbench.errors import ConfigError, WorkbenchError
-from workbench.fitting import fit
-from workbench.listing import card_facts, comparison, data_lines, listing, methods_table, paper
+from workbench.errors import ConfigError
+from workbench.listing import card_facts, data_lines, listing, methods_table, paper
 from workbench.methods import FAMILIES, METHODS, build, method
-
-
-def put(folder: Path, name: str, *, variant: str, seed: int, score: float, dataset: str = "toy") -> None:
-    """A finished run with two scores."""
-    path = folder / name
-    path.mkdir(parents=True)
-    config = {"method": "lf_dnn", "dataset": dataset, "balance": None, "variant": variant, "plan": {"seed": seed}}
-    metrics = {"best_epoch": 1, "seconds": 1.0, "valid": {"mae": score + 1}, "test": {"mae": score}}
-    (path / "config.json").write_text(json.dumps(config))
-    (path / "metrics.json").write_text(json.dumps(metrics))
-    h5py.File(path / "trace.nc", "w").close()
-    save_file({}, path / "model.safetensors")
 
 
 @pytest.mark.parametrize("what", ["methods", "datasets", "balancers", "encoders"])
@@ -125,47 +109,7 @@ def test_facts_of_an_unknown_card():
         card_facts("opinion")
 
 
-def test_a_comparison_has_mean_and_spread_over_seeds(tmp_path):
-    for seed, score in enumerate((1.0, 2.0, 3.0)):
-        put(tmp_path, f"a{seed}", variant="joint", seed=seed, score=score)
-    put(tmp_path, "b", variant="text alone", seed=0, score=0.5)
-    rows = comparison(tmp_path).set_index("variant")
-    assert rows.loc["joint", ["seeds", "mae"]].tolist() == [3, "2.0 ± 1.0"]
-    assert rows.loc["text alone", ["seeds", "mae"]].tolist() == [1, ".500"]
-    assert comparison(tmp_path, split="valid").set_index("variant").loc["joint", "mae"] == "3.0 ± 1.0"
-
-
-def test_data_sets_are_not_mixed(tmp_path):
-    put(tmp_path, "a", variant="joint", seed=0, score=0.25, dataset="one")
-    put(tmp_path, "b", variant="joint", seed=0, score=0.75, dataset="two")
-    rows = comparison(tmp_path)
-    assert dict(zip(rows["dataset"], rows["mae"], strict=True)) == {"one": ".250", "two": ".750"}
-
-
-def test_a_score_that_is_no_number_does_not_spoil_the_others(tmp_path):
-    put(tmp_path, "a", variant="joint", seed=0, score=0.25)
-    put(tmp_path, "b", variant="joint", seed=1, score=float(np.nan))
-    assert comparison(tmp_path)["mae"].tolist() == [".250"]
-
-
-def test_a_folder_without_runs(tmp_path):
-    with pytest.raises(WorkbenchError, match=r"no finished run in[\s\S]*workbench train"):
-        comparison(tmp_path)
-
-
-def test_comparison_knows_its_splits(tmp_path):
-    with pytest.raises(ConfigError, match='unknown split "tset". Did you mean test'):
-        comparison(tmp_path, split="tset")
-
-
 def test_a_report_says_what_data_is_there():
     lines = data_lines()
     assert "opinions made on the spot" in lines
     assert any(line.startswith("mosi is not here") and "workbench data fetch mosi  (" in line for line in lines)
-
-
-def test_comparison_keeps_other_settings_apart_and_counts_a_seed_once(toy, tmp_path):
-    for size, seed in ((4, 0), (4, 1), (4, 1), (8, 0)):
-        fit("lf_dnn", toy, runs=tmp_path, config={"hidden_size": size, "post_size": 4}, plan={"epochs": 1, "seed": seed})
-    rows = comparison(tmp_path).set_index("differs")
-    assert rows["seeds"].to_dict() == {"config.hidden_size=4": 2, "config.hidden_size=8": 1}

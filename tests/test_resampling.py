@@ -70,10 +70,10 @@ def simulated(random: np.random.Generator, groups: int, size: int) -> tuple[np.n
 def test_the_interval_over_groups_holds_the_truth_in_95_of_100(groups):
     random = np.random.default_rng(groups)
     hits, blind = [], []
-    for number in range(200):
+    for number in range(120):
         values, place = simulated(random, groups, 10)
-        found = paired_groups(values, np.zeros_like(values), place, draws=300, seed=number)
-        alone = paired_groups(values, np.zeros_like(values), draws=300, seed=number)
+        found = paired_groups(values, np.zeros_like(values), place, draws=250, seed=number)
+        alone = paired_groups(values, np.zeros_like(values), draws=250, seed=number)
         hits.append(found.low <= 0 <= found.high)
         blind.append(alone.low <= 0 <= alone.high)
     assert 0.91 <= np.mean(hits) <= 0.99
@@ -84,10 +84,10 @@ def test_the_interval_over_groups_holds_the_truth_in_95_of_100(groups):
 def test_flips_of_groups_hold_their_level_and_those_of_samples_do_not():
     random = np.random.default_rng(5)
     found, blind = [], []
-    for number in range(200):
+    for number in range(120):
         values, place = simulated(random, 12, 10)
         found.append(flip_p(np.bincount(place, values)) < 0.05)
-        blind.append(flip_p(values, draws=300, seed=number) < 0.05)
+        blind.append(flip_p(values, draws=250, seed=number) < 0.05)
     assert np.mean(found) <= 0.08
     assert np.mean(blind) > 0.2
 

@@ -281,15 +281,28 @@ def _is_number(text: str) -> bool:
 
 
 @app.command(rich_help_panel=COMPARE)
-def compare(runs: Runs = Path("runs"), split: Annotated[str, typer.Option(help="valid or test")] = "test", as_json: Json = False) -> None:
-    """All finished runs, one row a variant: mean and spread over seeds.  Example: workbench compare --runs runs"""
-    from workbench.listing import comparison
+def compare(
+    runs: Runs = Path("runs"),
+    split: Annotated[str, typer.Option(help="valid or test")] = "test",
+    metric: Annotated[str, typer.Option(help="a metric's name; default: each data set's headline metric")] = "",
+    pairs: Annotated[bool, typer.Option("--pairs", help="every two variants on the same samples: paired tests instead of the table")] = False,
+    to: Annotated[list[Path] | None, typer.Option("--to", help="also write it to a .csv, .md or .tex file, may be repeated")] = None,
+    as_json: Json = False,
+) -> None:
+    """All finished runs, one row a data set and variant: mean, spread, interval, ties.  Example: workbench compare --pairs --to pairs.tex"""
+    from workbench import comparison, figures, pairing
 
-    rows = comparison(runs, split=split)
-    if as_json:
-        _print_json(json.loads(rows.to_json(orient="records")))
+    found = comparison.gather(comparison.finished(runs), split=split, metric=metric or None)
+    if pairs:
+        compared = pairing.pairs(found, split=split)
+        table = figures.pairs_table(compared)
+        said = f"{pairing.say_pairs(compared)}\n{pairing.say_groups(compared)}"
     else:
-        typer.echo(rows.to_string(index=False))
+        table = figures.comparison_table(found, comparison.published(found) if split == "test" else None)
+        said = f"{comparison.READING}\n{comparison.say_table(found)}"
+    for path in to or []:
+        path.write_text(figures.written(table, path.name), encoding="utf-8")
+    _print_json(json.loads(table.numbers.to_json(orient="records"))) if as_json else typer.echo(f"{table}\n\n{said}")
 
 
 @app.command(rich_help_panel=COMPARE)

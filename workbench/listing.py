@@ -1,4 +1,4 @@
-"""What there is, as plain rows: names for `workbench list`, a card's facts, runs compared."""
+"""What there is, as plain rows: names for `workbench list`, a card's facts."""
 
 from itertools import takewhile
 from pathlib import Path
@@ -177,42 +177,3 @@ def card_facts(name: str, *, root: Path | None = None) -> dict[str, Any]:
     found = card(name)
     facts = {"name": found.name, "title": found.title, "is_here": available(name, root=root)}
     return {**facts, **{key: value for key, value in found.model_dump(mode="json").items() if key not in facts}}
-
-
-def comparison(folder: Path, *, split: str = "test") -> pd.DataFrame:
-    """One row a data set, variant and settings: seeds, each metric's mean and spread over them, and what tells equal names apart.
-
-    A seed that was trained twice counts once.
-
-    Raises:
-        ConfigError: there is no such split.
-        WorkbenchError: the folder has no finished run.
-    """
-    from workbench.runs import as_table, load_all
-    from workbench.statistics import mean_and_spread
-
-    if split not in ("valid", "test"):
-        raise unknown("split", split, ("valid", "test"))
-    found = load_all(folder)
-    runs = as_table(found)
-    if runs.empty:
-        raise WorkbenchError(
-            f"no finished run in {folder}", expected="folders written by workbench train", do="workbench train lf_dnn opinions/starved"
-        )
-    settings = {run.settings_key: run.settings for run in found}
-    metrics = [column for column in runs if column.startswith(f"{split}_")]
-    rows = []
-    for (dataset, variant), named in runs.groupby(["dataset", "variant"]):
-        differing = _differing([settings[key] for key in named["settings"].unique()])
-        for key, group in named.groupby("settings", sort=False):
-            once = group.drop_duplicates("seed")
-            cells = {name.removeprefix(f"{split}_"): mean_and_spread(once[name].to_numpy(dtype=float)) for name in metrics}
-            differs = ", ".join(f"{name}={settings[key].get(name)}" for name in differing)
-            rows.append({"dataset": dataset, "variant": variant, "seeds": len(once), **cells, "differs": differs})
-    return pd.DataFrame(rows)
-
-
-def _differing(settings: list[dict[str, Any]]) -> list[str]:
-    """The names whose values are not the same everywhere."""
-    names = dict.fromkeys(name for values in settings for name in values)
-    return [name for name in names if len({str(values.get(name)) for values in settings}) > 1]
