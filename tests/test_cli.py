@@ -202,7 +202,7 @@ def test_compare_writes_its_table_and_says_where_there_is_no_pair(call, runs, tm
     paths = [tmp_path / f"table.{ending}" for ending in ("csv", "md", "tex")]
     call("compare", "--runs", runs, *(word for path in paths for word in ("--to", path)))
     assert [path.read_text()[:20] for path in paths] == ["dataset,variant,meth", "| variant | Acc-2 (n", "\\begin{tabular}{lrrr"]
-    assert 'unknown form "xls"' in call("compare", "--runs", runs, "--to", tmp_path / "table.xls").err
+    assert 'unknown form ".xls"' in call("compare", "--runs", runs, "--to", tmp_path / "table.xls").err
     found = call("compare", "--runs", runs, "--pairs")
     assert (found.code, found.out) == (2, "")
     assert "no two runs to compare" in found.err

@@ -301,7 +301,7 @@ def compare(
         table = figures.comparison_table(found, comparison.published(found) if split == "test" else None)
         said = f"{comparison.READING}\n{comparison.say_table(found)}"
     for path in to or []:
-        path.write_text(figures.written(table, path.name), encoding="utf-8")
+        figures.save(table, path)
     _print_json(json.loads(table.numbers.to_json(orient="records"))) if as_json else typer.echo(f"{table}\n\n{said}")
 
 

@@ -11,7 +11,7 @@ import pytest
 from bs4 import BeautifulSoup
 
 from workbench.errors import ConfigError
-from workbench.figures import TextTable, written
+from workbench.figures import TextTable, save
 from workbench.figures.exports import LATEX, latex_text
 
 NASTY = r"a_b & c% #1 $x$ {y} ~z^2 \end{tabular} <b>|"
@@ -79,12 +79,14 @@ def test_latex_compiles(table, tmp_path):
     assert (tmp_path / "t.pdf").stat().st_size > 1000
 
 
-def test_the_ending_of_the_file_chooses(table):
-    assert written(table, "a/b.MD") == table.to_markdown()
-    assert written(table, "t.tex") == table.to_latex()
-    assert written(table, "t.csv") == table.to_csv()
-    with pytest.raises(ConfigError, match='unknown form "xlsx"'):
-        written(table, "t.xlsx")
+def test_the_ending_of_the_file_chooses(table, tmp_path):
+    for name, expected in (("a.MD", table.to_markdown()), ("t.tex", table.to_latex()), ("t.csv", table.to_csv())):
+        save(table, tmp_path / name)
+        assert (tmp_path / name).read_text(encoding="utf-8") == expected
+    with pytest.raises(ConfigError, match=r'unknown form "\.xlsx"'):
+        save(table, tmp_path / "t.xlsx")
+    with pytest.raises(ConfigError, match=r"could not write t\.csv: No such file or directory[\s\S]*a folder that can be written"):
+        save(table, tmp_path / "gone" / "t.csv")
 
 
 def test_as_text_a_tie_and_a_source_stay(table):

@@ -87,7 +87,7 @@ HOMES = {
     "pair_matrix": "pairs",
     "rank_plot": "ranks",
     "TextTable": "exports",
-    "written": "exports",
+    "save": "exports",
     "fact_table": "facts",
     "score_table": "tables",
     "ScoreTable": "tables",

@@ -3,10 +3,13 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from workbench.errors import ConfigError, unknown
 from workbench.figures.cells import html_table
 
 LATEX = {"\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_"}
@@ -74,8 +77,6 @@ class TextTable:
         return place > 0 and any(map(NUMBER.match, texts)) and all(NUMBER.match(text) or text in ("", "-") for text in texts)
 
     def _repr_html_(self) -> str:
-        from html import escape
-
         return html_table(self.as_dict()) + (f'<p class="note"><small>{escape(self.note)}</small></p>' if self.note else "")
 
     def __repr__(self) -> str:
@@ -122,19 +123,22 @@ def _markdown_text(text: object) -> str:
     return re.sub(r"([\\`*_\[\]<>#$|~&])", r"\\\1", str(text).replace("\n", " "))
 
 
-def written(table: TextTable, path: str) -> str:
-    """The table in the form that the file's ending asks for: .csv, .md, .tex.
+def save(table: TextTable, path: str | Path) -> None:
+    """Writes the table in the form that the file's ending asks for: .csv, .md, .tex.
 
     Raises:
-        ConfigError: another ending.
+        ConfigError: another ending, or a place that cannot be written.
     """
-    from workbench.errors import unknown
-
-    forms = {"csv": table.to_csv, "md": table.to_markdown, "tex": table.to_latex}
-    ending = path.rpartition(".")[2].lower()
-    if ending not in forms:
-        raise unknown("form", ending, forms)
-    return str(forms[ending]())
+    path = Path(path)
+    forms = {".csv": table.to_csv, ".md": table.to_markdown, ".tex": table.to_latex}
+    if path.suffix.lower() not in forms:
+        raise unknown("form", path.suffix, forms)
+    try:
+        path.write_text(str(forms[path.suffix.lower()]()), encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(
+            f"could not write {path.name}: {error.strerror}", where=str(path), do="name a file in a folder that can be written"
+        ) from error
 
 
 def texts(*values: object) -> Sequence[dict[str, Any]]:
