@@ -237,7 +237,7 @@ class Transformer(nn.Module):
         query, last = None, self.layers[-1]
         if is_last_only:
             step = (lengths(mask) - 1).clamp_min(0)
-            row = torch.arange(len(x), device=x.device)
+            row = torch.arange(x.shape[0], device=x.device)
             if last.attention.weights.is_recorded:  # who looks wants the whole map
                 return self.norm(last(x, keys, other, allowed=allowed)[row, step][:, None])
             query = x[row, step][:, None]

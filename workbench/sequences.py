@@ -4,11 +4,17 @@ A mask is `batch time`, True where a step is real. It may have holes (missing st
 """
 
 from collections.abc import Mapping
+from functools import reduce
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+
+
+def is_exporting() -> bool:
+    """True while `torch.export` writes a model down as a program: there the data cannot be asked, and nobody asks for losses."""
+    return torch.compiler.is_exporting()
 
 
 class Steps(NamedTuple):
@@ -32,7 +38,7 @@ def masked_mean(values: Float[Tensor, "batch time feature"], mask: Bool[Tensor, 
 def last_real_step(values: Float[Tensor, "batch time feature"], mask: Bool[Tensor, "batch time"]) -> Float[Tensor, "batch feature"]:
     """The values at the last real step of each sample (not the last padded one); zeros where no step is real."""
     last = (lengths(mask) - 1).clamp_min(0)
-    return values[torch.arange(len(values), device=values.device), last] * mask.any(1, keepdim=True)
+    return values[torch.arange(values.shape[0], device=values.device), last] * mask.any(1, keepdim=True)
 
 
 def lengths(mask: Bool[Tensor, "batch time"]) -> Int[Tensor, " batch"]:
@@ -61,7 +67,8 @@ def common_steps(masks: Mapping[str, Bool[Tensor, "batch _"]], reference: str, *
     if has_gaps:
         for mask in masks.values():
             length = torch.where(length > 0, length, lengths(mask))
-        steps = max(1, int(length.max()))
+        # A program of torch.export cannot ask the data; the further steps are padding.
+        steps = reduce(torch.sym_max, (mask.shape[1] for mask in masks.values())) if is_exporting() else max(1, int(length.max()))
     return torch.arange(steps, device=length.device) < length[:, None]
 
 

@@ -74,7 +74,7 @@ class PatchTransformer(nn.Module):
     def _tokens(self, images: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch token size"]:
         """[CLS] and the patches, row by row, without positions."""
         found = self.patches(functional.pad(self.convolutions(images), self.edges)).flatten(2).transpose(1, 2)
-        return found if self.cls is None else torch.cat([self.cls.expand(len(found), -1, -1), found], dim=1)
+        return found if self.cls is None else torch.cat([self.cls.expand(found.shape[0], -1, -1), found], dim=1)
 
 
 def halved(size: list[int], patch_size: int) -> tuple[int, list[int]]:

@@ -125,8 +125,8 @@ class JointAttention(nn.Module):
         tokens, mask = self._tokens(balanced, context.masks)
         if self.cls is None:
             return masked_mean(self.transformer(tokens, mask), mask), {}
-        tokens = torch.cat([tokens, self.cls.expand(len(tokens), 1, -1)], dim=1)
-        mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
+        tokens = torch.cat([tokens, self.cls.expand(tokens.shape[0], 1, -1)], dim=1)
+        mask = torch.cat([mask, mask.new_ones(mask.shape[0], 1)], dim=1)
         return self.transformer(tokens, mask, is_last_only=True)[:, 0], {}
 
     def _tokens(

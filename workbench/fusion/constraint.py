@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from workbench.fusion.context import Context, Fused
+from workbench.sequences import is_exporting
 from workbench.taps import Tap
 
 TINY = 1e-12
@@ -40,7 +41,7 @@ def central_moment_discrepancy(a: Float[Tensor, "batch feature"], b: Float[Tenso
         a, b: representations in [0, 1], such as after a sigmoid; the caller bounds them. Their rows need not be the same samples, nor as many.
         moments: highest order K.
     """
-    if not len(a) or not len(b):
+    if is_exporting() or not len(a) or not len(b):
         return (a.sum() + b.sum()) * 0
     mean_a, mean_b = a.mean(0), b.mean(0)
     centred_a, centred_b = a - mean_a, b - mean_b
@@ -60,7 +61,7 @@ def difference_loss(a: Float[Tensor, "batch left"], b: Float[Tensor, "batch righ
         a, b: representations of the same samples; the gradient reaches both.
         is_mean: the mean of the squared entries instead of their sum.
     """
-    if not len(a):
+    if is_exporting() or not len(a):
         return (a.sum() + b.sum()) * 0
     squared = (unit(a - a.mean(0)).T @ unit(b - b.mean(0))).square()
     return squared.mean() if is_mean else squared.sum()
@@ -80,7 +81,7 @@ def canonical_correlations(a: Float[Tensor, "batch left"], b: Float[Tensor, "bat
         a, b: representations of the same samples. Fewer than two samples give zeros.
         ridge: how much of the mean variance is added to every variance.
     """
-    if len(a) < 2:
+    if is_exporting() or len(a) < 2:
         return (a.sum() + b.sum()) * a.new_zeros(min(a.shape[1], b.shape[1]))
     centred_a, centred_b = (x.double() - x.double().mean(0) for x in (a, b))
     root_a, root_b = (_root(_covariance(x, x), ridge) for x in (centred_a, centred_b))
@@ -101,7 +102,7 @@ def info_nce(a: Float[Tensor, "batch feature"], b: Float[Tensor, "batch feature"
         a, b: representations of the same samples.
         temperature: of the similarities.
     """
-    if not len(a):
+    if is_exporting() or not len(a):
         return (a.sum() + b.sum()) * 0
     similarity = unit(a) @ unit(b).T / temperature
     own = torch.arange(len(a), device=a.device)

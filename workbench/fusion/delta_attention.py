@@ -137,7 +137,7 @@ class DeltaAttention(nn.Module):
         """RPE, of one head where W_rel is shared."""
         time = values.shape[1]
         if time == 1:
-            return values.new_zeros(len(values), len(self.relative), 1, 1)
+            return values.new_zeros(values.shape[0], len(self.relative), 1, 1)
         offset = torch.arange(1 - time, time, device=values.device).clamp(self.lowest, self.highest) - self.lowest
         # What all steps have in common is no difference: without it a large offset costs no digits. The gradient is the same.
         centred = values - masked_mean(values, mask)[:, None].detach()

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from workbench.errors import unknown
 from workbench.fusion.context import Context, Fused
+from workbench.sequences import is_exporting
 from workbench.taps import Tap
 
 Treatment = Literal["synthesis", "zeros"]
@@ -127,7 +128,7 @@ class SynthesiseMissing(nn.Module):
         own = torch.stack([balanced[name] for name in self.names], dim=1)
         is_real = kept[:, :, None]
         fused = own * is_real
-        if self.missing == "synthesis" and (self.synthesis.is_recorded or not bool(kept.all())):
+        if self.missing == "synthesis" and (self.synthesis.is_recorded or is_exporting() or not bool(kept.all())):
             fused = torch.where(is_real, own, self.synthesis(self._made(conditions)))
         self.synthesised((~kept).to(own.dtype) * (self.missing == "synthesis"))
         return torch.cat([fused.flatten(1), kept.to(own.dtype)], dim=1), losses

@@ -148,8 +148,8 @@ class LatentDiffusion(nn.Module):
     @torch.no_grad()
     def synthesise(self, condition: Float[Tensor, "batch condition"]) -> Float[Tensor, "batch feature"]:
         """From noise to a representation in few steps: the mean over the fixed starts."""
-        x = self.start[:, None].expand(-1, len(condition), -1)
-        condition = condition.expand(len(x), -1, -1)
+        x = self.start[:, None].expand(-1, condition.shape[0], -1)
+        condition = condition.expand(x.shape[0], -1, -1)
         kept = kept_signal(self.steps).to(condition)
         for t, after in zip(self.sampled, [*self.sampled[1:], None], strict=True):
             signal, rest = kept[t].sqrt(), (1 - kept[t]).sqrt()

@@ -159,7 +159,7 @@ class ModalityGraph(nn.Module):
     def built(self, nodes: Float[Tensor, "batch node feature"], present: Bool[Tensor, "batch node"]) -> Float[Tensor, "batch node other"]:
         """The weights of all edges, row by row what a modality hears."""
         if self.neighbours == "given":
-            return normalised(self.edges.to(nodes.dtype).expand(len(nodes), -1, -1), present)
+            return normalised(self.edges.to(nodes.dtype).expand(nodes.shape[0], -1, -1), present)
         similarity = cosine_similarity(nodes)
         if self.neighbours == "knn":
             return normalised(nearest_edges(similarity, present, self.nearest), present)

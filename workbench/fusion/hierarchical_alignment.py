@@ -94,7 +94,7 @@ class HierarchicalAlignment(nn.Module):
             return dict(values)
         alpha = dict(zip(self.local, torch.sigmoid(self.logit).expand(len(self.local)), strict=True))
         shown = torch.stack([alpha.get(name, self.logit.new_ones(())) for name in self.modalities])
-        self.alpha(shown.expand(len(values[self.modalities[0]]), -1))
+        self.alpha(shown.expand(values[self.modalities[0]].shape[0], -1))
         return {name: self._global_local(name, values[name], masks[name], alpha[name]) if name in alpha else values[name] for name in values}
 
     def _global_local(

@@ -59,7 +59,7 @@ class PooledGRU(nn.Module):
         """Both GRUs as one: their matrices as blocks on the diagonal, so that each step is half as many operations."""
         first, second = self.forwards, self.backwards
         weights = [_blocks(getattr(first, name), getattr(second, name)) for name in ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")]
-        return torch.gru(both, both.new_zeros(1, len(both), sum(self.widths)), weights, True, 1, 0.0, self.training, False, True)[0]
+        return torch.gru(both, both.new_zeros(1, both.shape[0], sum(self.widths)), weights, True, 1, 0.0, self.training, False, True)[0]
 
 
 def _blocks(first: Tensor, second: Tensor) -> Tensor:

@@ -47,7 +47,7 @@ def pooled_input(modality: Modality, spec: ModalitySpec, dtype: torch.dtype) -> 
     width = input_size(spec)
     # Multiplicative hashing (Knuth): neighbouring ids fall far apart.
     bucket = modality.values if spec.size <= width else modality.values * 2_654_435_761 % 2**32 % width
-    counts = torch.zeros(len(bucket), width, dtype=dtype, device=bucket.device).scatter_add(1, bucket, modality.mask.to(dtype))
+    counts = torch.zeros(bucket.shape[0], width, dtype=dtype, device=bucket.device).scatter_add(1, bucket, modality.mask.to(dtype))
     return counts / modality.mask.sum(1, keepdim=True).clamp_min(1)
 
 
@@ -110,7 +110,7 @@ class Anchors(FromTrain):
         return self._nearest(self._standardised(raw, present), present)
 
     def _nearest(self, features: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
-        squares = shared = features.new_zeros(len(features), len(self.rows))
+        squares = shared = features.new_zeros(features.shape[0], len(self.rows))
         blocks = zip(features.split(self.widths, 1), self.features.split(self.widths, 1), self.widths, strict=True)
         for i, (own, others, width) in enumerate(blocks):
             both = (present[:, i, None] & self.present[:, i]).to(features.dtype)

@@ -19,7 +19,7 @@ from workbench.errors import ConfigError
 from workbench.fusion.constraint import bounded_discrepancy, difference_loss
 from workbench.fusion.context import Context, FusedWithParts
 from workbench.fusion.gated_transformer import GatedSteps, GateTransformer, SAGTransformer
-from workbench.sequences import lengths, masked_mean
+from workbench.sequences import is_exporting, lengths, masked_mean
 from workbench.taps import Tap
 
 
@@ -235,6 +235,8 @@ def cut(
     values: Mapping[str, Float[Tensor, "batch _ size"]], masks: Mapping[str, Bool[Tensor, "batch _"]]
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Sequences and their masks as long as the batch's longest sample: nothing behind it is computed. One wait on an accelerator for all of them."""
+    if is_exporting():
+        return dict(values), {name: masks[name] for name in values}
     longest = torch.stack([lengths(masks[name]).amax() for name in values]).clamp_min(1).tolist()
     kept = dict(zip(values, longest, strict=True))
     return {name: value[:, : kept[name]] for name, value in values.items()}, {name: masks[name][:, : kept[name]] for name in values}
