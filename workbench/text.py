@@ -100,7 +100,7 @@ def prepare_text(data: Dataset, *, text: str, text_model: str = PACKAGED) -> Dat
         spec = ModalitySpec("tokens", len(tokenizer), longest, text_model=text_model)
         return data.replace_modality("text", spec, tokens)
     columns = {name: frozen_features(text_model, column) for name, column in tokens.items()}
-    spec = ModalitySpec("sequence", columns["train"].values.shape[1], longest)
+    spec = ModalitySpec("sequence", next(iter(columns.values())).values.shape[1], longest)
     return replace(data.replace_modality("text", spec, columns), notes={**data.notes, "text": f"frozen {text_model}"})
 
 

@@ -15,7 +15,7 @@ from workbench.data.batch import Batch, Column, Dataset, Modality, ModalitySpec,
 from workbench.data.card import DataCard
 from workbench.data.card import card as find_card
 from workbench.data.readers import Reader, reader
-from workbench.data.scaling import Scale, scales, with_scales
+from workbench.data.scaling import Scale, plain, scales, with_scales
 from workbench.data.sources import missing_files, published_files, verify_files
 from workbench.data.verify import verify
 from workbench.errors import ConfigError, WorkbenchError, unknown
@@ -123,7 +123,7 @@ class _Request:
         dataset, _ = self.read()
         named = [name for name, modality in self.card.modalities.items() if modality.standardise and dataset.spec.modalities[name].kind != "tokens"]
         found = scales(dataset, named)
-        return replace(with_scales(dataset, found), notes={**dataset.notes, "standardised": named}), found
+        return replace(with_scales(dataset, found), notes={**dataset.notes, "standardised": named, "scales": plain(found)}), found
 
 
 def _preset(name: str) -> str:

@@ -74,7 +74,7 @@ def dataset_from_arrays(
     for key in rates or {}:
         if key not in modalities:
             raise unknown("modality", key, modalities)
-    read = {split: {key: _samples(name, split, key, parts[key]) for key in modalities} for split, parts in splits.items()}
+    read = {split: {key: read_samples(name, split, key, parts[key]) for key in modalities} for split, parts in splits.items()}
     order = [split for split in SPLITS if split in splits]
     made: dict[str, dict[str, Column]] = {split: {} for split in order}
     specs: dict[str, ModalitySpec] = {}
@@ -83,7 +83,7 @@ def dataset_from_arrays(
         sentences = {split: list(read[split][key][1]) for split in order} if kind == "tokens" else {}
         known = vocabulary(sentences["train"]) if kind == "tokens" else ()
         for split in order:
-            made[split][key] = token_column(sentences[split], known) if kind == "tokens" else _column(read[split][key][1], kind)
+            made[split][key] = token_column(sentences[split], known) if kind == "tokens" else as_column(read[split][key][1], kind)
         specs[key] = modality_spec(kind, (made[split][key] for split in order), rate=(rates or {}).get(key), vocabulary=known)
     spoken = next((key for key in modalities if specs[key].kind == "tokens"), None)
     spec = Spec(specs, task)
@@ -124,8 +124,12 @@ def _check_keys(name: str, splits: Mapping[str, Mapping[str, object]]) -> None:
                 )
 
 
-def _samples(name: str, split: str, key: str, given: object) -> tuple[Kind, Samples]:
-    """The kind that the given samples have, and the samples as float32 arrays or sentences."""
+def read_samples(name: str, split: str, key: str, given: object) -> tuple[Kind, Samples]:
+    """The kind that the given samples have, and the samples as float32 arrays or sentences.
+
+    Raises:
+        DataError: no samples, or such that are not of one kind and shape.
+    """
     rows = given if isinstance(given, list | tuple) else np.asarray(given)
     if (isinstance(rows, np.ndarray) and rows.ndim == 0) or len(rows) == 0:
         raise array_error(name, f"{key} has no samples", split, key, expected="one sample or more")
@@ -183,7 +187,8 @@ def _one_kind(name: str, key: str, kinds: Mapping[str, Kind]) -> Kind:
     return kinds["train"]
 
 
-def _column(rows: Samples, kind: Kind) -> Column:
+def as_column(rows: Samples, kind: Kind) -> Column:
+    """The samples of `read_samples`, of any kind but sentences, as a column."""
     return Column.from_list(list(rows)) if kind == "sequence" else Column.from_rows(np.asarray(rows))
 
 
@@ -219,4 +224,4 @@ def _check_ids(dataset: Dataset) -> None:
         raise DataError(f'{dataset.name}: the id "{repeated}" stands twice', where=f"split {' and '.join(found)}", expected="one unique id a sample")
 
 
-__all__ = ["SPECIAL", "dataset_from_arrays", "modality_spec", "token_column", "vocabulary", "words"]
+__all__ = ["SPECIAL", "as_column", "dataset_from_arrays", "modality_spec", "read_samples", "token_column", "vocabulary", "words"]

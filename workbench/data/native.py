@@ -18,7 +18,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from torch import Tensor
 from workbench.data.batch import Column, Dataset, ModalitySpec, Spec, Split, TaskSpec
 from workbench.data.card import DataCard
 from workbench.data.column import raw
-from workbench.data.scaling import Scale, without_scales
+from workbench.data.scaling import Scale, from_plain, plain, without_scales
 from workbench.data.scratch import LARGE, Room, data_home
 from workbench.errors import DataError
 
@@ -143,8 +143,7 @@ def write(data: Dataset, home: Home, *, sources: dict[str, list[int]], scales: M
     begin, folder, card = time.perf_counter(), home.folder, home.card
     facts = {"code": code_sum(), "card": card.name, "card_sha256": card.sha256, "sources": sources, "name": data.name, "splits": list(data.splits)}
     facts |= {"spec": asdict(data.spec), "notes": data.notes, "ceiling": data.ceiling}
-    # An infinite spread (a feature that never changes) is no JSON: 0 stands for it.
-    facts["scales"] = {key: [mean.tolist(), torch.where(spread.isfinite(), spread, 0.0).tolist()] for key, (mean, spread) in scales.items()}
+    facts["scales"] = plain(scales)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as made:
@@ -221,8 +220,8 @@ def find_unscaled(home: Home) -> Dataset | None:
     facts = home.facts()
     if facts is None:
         return None
-    found = {name: tuple(torch.tensor(values, dtype=torch.float64) for values in scale) for name, scale in facts["scales"].items()}
-    return without_scales(_opened(home.folder, facts), found)
+    found = without_scales(_opened(home.folder, facts), from_plain(facts["scales"]))
+    return replace(found, notes={key: value for key, value in found.notes.items() if key not in ("standardised", "scales")})
 
 
 def _opened(folder: Path, facts: Mapping[str, Any]) -> Dataset:

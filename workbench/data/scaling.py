@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,6 +37,23 @@ def with_scales(dataset: Dataset, found: Mapping[str, Scale]) -> Dataset:
 def without_scales(dataset: Dataset, found: Mapping[str, Scale]) -> Dataset:
     """The inverse of `with_scales`, up to rounding; a feature that never changed in train has its mean everywhere."""
     return _changed(dataset, {name: (torch.where(spread.isfinite(), spread, 0.0), mean) for name, (mean, spread) in found.items()})
+
+
+def plain(found: Mapping[str, Scale]) -> dict[str, list[list[float]]]:
+    """Scales for JSON: mean and spread of each feature by modality. An infinite spread (a feature that never changes) is no JSON: 0 stands for it."""
+    return {key: [mean.tolist(), torch.where(spread.isfinite(), spread, 0.0).tolist()] for key, (mean, spread) in found.items()}
+
+
+def from_plain(saved: Mapping[str, Any]) -> dict[str, Scale]:
+    """The scales of `plain`."""
+    read = {key: tuple(torch.tensor(values, dtype=torch.float64) for values in scale) for key, scale in saved.items()}
+    return {key: (mean, torch.where(spread > 0, spread, torch.inf)) for key, (mean, spread) in read.items()}
+
+
+def after(first: Scale, second: Scale) -> Scale:
+    """The one scale that does what two do, one after the other."""
+    (mean, spread), (mean_then, spread_then) = first, second
+    return mean + torch.where(spread.isfinite(), spread, 0.0) * mean_then, spread * spread_then
 
 
 def _changed(dataset: Dataset, factors: Mapping[str, tuple[Tensor, Tensor]]) -> Dataset:

@@ -17,7 +17,7 @@ from torch import Tensor
 from workbench.data.alignment_view import align_to
 from workbench.data.batch import UNKNOWN, Dataset, Split
 from workbench.data.card import SplitName
-from workbench.data.scaling import standardise
+from workbench.data.scaling import after, from_plain, plain, scales, with_scales
 from workbench.errors import ConfigError, unknown
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -117,7 +117,11 @@ def _keep_groups(data: Dataset, view: View) -> Dataset:
     kept = {names[i] for i in order.tolist()}
     data = replace(data, splits={**data.splits, "train": train.take([i for i, group in enumerate(groups) if group in kept])})
     named = [name for name in data.notes.get("standardised", ()) if name in data.modalities]
-    return _with_known_words(standardise(data, named))
+    found, before = scales(data, named), from_plain(data.notes.get("scales", {}))
+    # From the data as on disk to what the model sees there are now two scales; a run needs to know the way from one to the other.
+    whole = plain({name: after(before[name], scale) for name, scale in found.items() if name in before})
+    notes = {**data.notes, "scales": {**data.notes["scales"], **whole}} if whole else data.notes
+    return _with_known_words(replace(with_scales(data, found), notes=notes))
 
 
 def _with_known_words(data: Dataset) -> Dataset:
@@ -132,6 +136,8 @@ def _with_known_words(data: Dataset) -> Dataset:
                 values = torch.where(is_known[column.values], column.values, UNKNOWN)
                 columns[key] = replace(column, values=values, digest="", map=None)
             data = data.replace_modality(name, spec, columns)
+            left_out = [word for word, known in list(zip(spec.vocabulary, is_known.tolist(), strict=False))[UNKNOWN + 1 :] if not known]
+            data = replace(data, notes={**data.notes, "left_out_words": {**data.notes.get("left_out_words", {}), name: left_out}})
     return data
 
 
