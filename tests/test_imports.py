@@ -20,7 +20,7 @@ LAYERS = (
     ("plan",),
     ("tracing", "training", "runs", "recording", "starting", "ordering", "fitting", "session"),
     ("probes",),
-    ("experiments", "outcomes"),
+    ("experiments", "outcomes", "predicting", "programs", "exporting"),
     ("studies", "sweeps"),
     ("taxonomy", "evidence", "depth", "cases", "delta", "ladder", "rules_lab", "comparison", "pairing", "standing", "run_sets", "robust_lab"),
     ("report", "bench", "listing", "widgets"),

@@ -306,6 +306,57 @@ def compare(
 
 
 @app.command(rich_help_panel=COMPARE)
+def predict(
+    run: Annotated[Path, typer.Argument(help="folder of a finished run, or of an exported one")],
+    card: Annotated[str, typer.Argument(help="a name of: workbench list datasets, a card's path, or a .json file: modality name to samples")],
+    split: Annotated[str, typer.Option(help="of a card; default: test where there is one, else valid")] = "",
+    sample: Annotated[list[str] | None, typer.Option("--sample", help="only the sample of this id, may be repeated")] = None,
+    settings: ReaderSettings = None,
+    out: Annotated[Path | None, typer.Option(help="write the table as csv")] = None,
+    root: Root = None,
+    path: FilePath = None,
+    as_json: Json = False,
+) -> None:
+    """What a run says of samples, those of a card or your own.  Example: workbench predict runs/lf_dnn-... my_samples.json"""
+    from workbench.exporting import load_exported
+    from workbench.predicting import card_samples, predict_samples, read_samples_file
+
+    found, is_file = load_exported(run), card.endswith(".json")
+    data = read_samples_file(Path(card)) if is_file else card_samples(found, card, root=root, path=path, **_values(settings or []))
+    table = predict_samples(found, data, split=split or None, ids=sample)
+    if out is not None:
+        table.to_csv(out, index=False)
+    for note in table.attrs["notes"]:
+        typer.echo(f"note: {note}", err=True)
+    if as_json:
+        _print_json(json.loads(table.to_json(orient="records")))
+    elif out is None:
+        typer.echo(table.to_string(index=False, float_format=lambda value: f"{value:.4f}"))
+    else:
+        typer.echo(f"{len(table)} predictions of {found.id} in {out}")
+
+
+@app.command(rich_help_panel=COMPARE)
+def export(
+    run: Annotated[Path, typer.Argument(help="folder of a finished run")],
+    out: Annotated[Path | None, typer.Option(help="folder to make; default: exports/RUN")] = None,
+    card: Annotated[str, typer.Option(help="the data card, where it is found neither by its name nor in $WORKBENCH_CARDS")] = "",
+    program: Annotated[bool, typer.Option("--program/--no-program", help="also as a program of torch.export, which runs alone")] = True,
+    as_json: Json = False,
+) -> None:
+    """A run to give away: settings, weights, data card, model card, and a program that runs alone.  Example: workbench export runs/lf_dnn-..."""
+    from workbench.exporting import export as write
+    from workbench.runs import Run
+
+    made = write(Run.load(run), out or Path("exports") / run.name, card=card or None, has_program=program)
+    if as_json:
+        _print_json(made.as_dict())
+        return
+    typer.echo(f"{made.path}/  ({', '.join(made.files)}; {made.bytes / 1e6:.1f} MB)")
+    typer.echo(f"{made.program}.")
+
+
+@app.command(rich_help_panel=COMPARE)
 def bench(
     methods: Annotated[str, typer.Option(help="methods to time, e.g. lf_dnn,lf_lstm")] = "lf_dnn,lf_lstm",
     rounds: Annotated[int, typer.Option(min=3, help="rounds of A/B/A/B")] = 15,
