@@ -142,6 +142,7 @@ def test_a_large_difference_is_found_over_both_and_a_small_one_is_a_tie():
         "On toy 2 of 3 pairs are told apart over samples and seeds (Holm, n = 4 seeds, 120 samples); not beaten by any: strong, also strong (tied)."
     )
     assert "not known here: each of 120 samples is its own" in say_groups(found)
+    assert say_pairs(found[:1].assign(verdict="=")).startswith("On toy none of 1 pairs is told apart")
 
 
 def test_smaller_is_better_for_errors():

@@ -167,7 +167,8 @@ def say_pairs(found: pd.DataFrame) -> str:
         top = unbeaten(rows)
         names = f"not beaten by any: {', '.join(top)}" + (" (tied)" if len(top) > 1 else "")
         n = f"n = {int(rows['seeds'].min())} seeds, {int(rows['groups'].max()):,} {'groups' if rows['unit'].iloc[0] == 'group' else 'samples'}"
-        said.append(f"On {dataset} {told} of {len(rows)} pairs are told apart over samples and seeds (Holm, {n}); {names}.")
+        counted = f"{told or 'none'} of {len(rows)} pairs {'are' if told > 1 else 'is'}"
+        said.append(f"On {dataset} {counted} told apart over samples and seeds (Holm, {n}); {names}.")
     return " ".join(said)
 
 

@@ -117,7 +117,7 @@ def test_each_pair_is_read_from_both_sides(compared):
 
 
 def test_its_caption_counts_and_names_all_that_are_not_beaten(compared):
-    assert alt_of(pair_matrix(compared)) == "mosi: 1 of 3 pairs are told apart over samples and seeds."
+    assert alt_of(pair_matrix(compared)) == "mosi: 1 of 3 pairs is told apart over samples and seeds."
     said = caption_of(pair_matrix(compared))
     assert "Ties: 1 over samples only, 1 over neither." in said
     assert "The largest is .040 (95 % .020 to .060): b is better than c." in said

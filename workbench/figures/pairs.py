@@ -93,7 +93,7 @@ def _findings(dataset: str, rows: pd.DataFrame) -> list[str]:
 
 
 def _of(told: int, pairs: int) -> str:
-    return f"the one pair is{'' if told else ' not'}" if pairs == 1 else f"{told} of {pairs} pairs are" if told else f"none of {pairs} pairs is"
+    return f"the one pair is{'' if told else ' not'}" if pairs == 1 else f"{told or 'none'} of {pairs} pairs {'are' if told > 1 else 'is'}"
 
 
 def _drawn(rows: pd.DataFrame) -> str:

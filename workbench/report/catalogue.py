@@ -61,6 +61,7 @@ REPORTS: dict[str, list[str | Page]] = {
     "sweep": ["08_sweep"],
     "live": [Page("11_studio", parameters={"interactive": False}), Page("12_explorer", parameters={"interactive": False})],
     "imbalance": ["09_imbalance_lab"],
+    "compare": ["20_compare"],
     "robustness": ["14_robustness"],
 }
 
