@@ -109,7 +109,7 @@ def pairs_table(frame: pd.DataFrame) -> TextTable:
     needed = ("dataset", "title", "first", "second", "mean", "low", "high", "p_holm", "groups", "unit", "seeds", "seeds_mean")
     frame = checked(frame, "pairs_table", *needed, "seeds_low", "seeds_high", "seeds_p_holm", "mcnemar", "found", "verdict")
     titles = names(frame, "title")
-    columns = ("first", titles[0] if len(titles) == 1 else "difference", "p, samples", "over seeds", "p, seeds", "McNemar", "the first is")
+    columns = ("first", titles[0] if len(titles) == 1 else "difference", "p, samples", "over seeds", "p, seeds", "McNemar", "first is")
     rows: list[tuple[dict[str, Any], ...]] = []
     starts = []
     for dataset, block in frame.groupby("dataset", sort=False):
@@ -126,10 +126,11 @@ def _pair_row(row: Any) -> tuple[dict[str, Any], ...]:
     over_samples = "one group" if isnan(row.low) else f"95 % {score(row.low, sign=True)} to {score(row.high, sign=True)}"
     mcnemar = "-" if row.mcnemar < 0 else f"{row.mcnemar} of {row.seeds}"
     said = {"above": "better", "below": "worse", "=": f"={TIED[row.found]}"}[row.verdict]
-    p = "-" if isnan(row.seeds_p_holm) else p_value(row.seeds_p_holm)
+    # The column says that it is p.
+    over, p = (p_value(one).removeprefix("p ").removeprefix("= ") if not isnan(one) else "-" for one in (row.p_holm, row.seeds_p_holm))
     pair, change = {"text": row.first, "source": f"less {row.second}"}, {"text": score(row.mean, sign=True), "source": over_samples}
     seeds = {"text": score(row.seeds_mean, sign=True), "source": over_seeds}
-    return (pair, change, *texts(p_value(row.p_holm)), seeds, *texts(p, mcnemar, said))
+    return (pair, change, *texts(over), seeds, *texts(p, mcnemar, said))
 
 
 def listed(variants: Iterable[str], most: int = 6) -> str:
