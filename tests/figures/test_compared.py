@@ -163,7 +163,7 @@ def test_the_data_set_must_be_named_and_known(compared):
 def test_the_pairs_as_a_table(compared):
     table = pairs_table(compared)
     assert [cell["text"] for cell in table.rows[3]] == ["b", "+.040", "< .001", "+.040", ".04", "3 of 5", "better"]
-    assert [table.rows[3][i]["source"] for i in (0, 1, 3)] == ["less c", "95 % +.020 to +.060", "95 % +.030 to +.050"]
+    assert [table.rows[3][i]["source"] for i in (0, 1, 3)] == ["less c", "95 % +.020 to +.060", "+.030 to +.050"]
     assert [row[-1]["text"] for row in table.rows] == ["", "= †", "=", "better"]
     assert "Both count as a tie." in table.note
     single = pairs_table(compared.assign(seeds=1, seeds_p_holm=NAN, mcnemar=-1, low=NAN)).rows[1]

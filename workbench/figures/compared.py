@@ -109,7 +109,7 @@ def pairs_table(frame: pd.DataFrame) -> TextTable:
     needed = ("dataset", "title", "first", "second", "mean", "low", "high", "p_holm", "groups", "unit", "seeds", "seeds_mean")
     frame = checked(frame, "pairs_table", *needed, "seeds_low", "seeds_high", "seeds_p_holm", "mcnemar", "found", "verdict")
     titles = names(frame, "title")
-    columns = ("first", titles[0] if len(titles) == 1 else "difference", "p, samples", "over seeds", "p, seeds", "McNemar", "first is")
+    columns = ("first", titles[0] if len(titles) == 1 else "difference", "p, samples", "over seeds, 95 %", "p, seeds", "McNemar", "first is")
     rows: list[tuple[dict[str, Any], ...]] = []
     starts = []
     for dataset, block in frame.groupby("dataset", sort=False):
@@ -122,7 +122,7 @@ def pairs_table(frame: pd.DataFrame) -> TextTable:
 
 
 def _pair_row(row: Any) -> tuple[dict[str, Any], ...]:
-    over_seeds = "one seed" if row.seeds < 2 else f"95 % {score(row.seeds_low, sign=True)} to {score(row.seeds_high, sign=True)}"
+    over_seeds = "one seed" if row.seeds < 2 else f"{score(row.seeds_low, sign=True)} to {score(row.seeds_high, sign=True)}"
     over_samples = "one group" if isnan(row.low) else f"95 % {score(row.low, sign=True)} to {score(row.high, sign=True)}"
     mcnemar = "-" if row.mcnemar < 0 else f"{row.mcnemar} of {row.seeds}"
     said = {"above": "better", "below": "worse", "=": f"={TIED[row.found]}"}[row.verdict]
