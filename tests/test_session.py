@@ -191,7 +191,8 @@ def test_stopped_before_the_first_epoch_nothing_is_written(make, tmp_path):
     session.stop()
     assert session.wait(60)
     assert session.state == STOPPED
-    assert session.saved is None or session.saved.metrics["epochs"] >= 1
+    assert len(load_all(tmp_path)) == (0 if session.epochs == 0 else 1)
+    assert (session.saved is None) == (session.epochs == 0)
     assert not list(tmp_path.glob(".*"))
 
 
@@ -358,6 +359,67 @@ def test_a_setting_of_no_rule_is_refused_and_the_training_goes_on(make, heard):
     assert "no balancing rule is on" in str(heard.of("refused")[0])
 
 
+@pytest.mark.parametrize("setting", ["balance", "data.noise"])
+def test_after_the_last_epoch_nothing_is_left_to_change_and_the_run_is_written(make, heard, setting):
+    more = {"data": "opinions/starved", "options": {"train": 96, "valid": 60, "test": 40}} if setting == "data.noise" else {}
+    session = make(**more)
+    heard.at[6] = lambda: session.change(setting, 0.5 if setting == "data.noise" else "b_fusion")
+    session.start()
+    session.wait(60)
+    assert session.state == FINISHED
+    assert "no epoch is left" in str(heard.of("refused")[0])
+    assert session.saved.metrics["epochs"] == 6
+    assert "changes" not in session.saved.config
+
+
+def test_more_epochs_and_a_rule_at_once(make, heard):
+    session = make()
+    heard.at[6] = lambda: (session.change("balance", "b_fusion"), session.change("plan.epochs", 8))
+    session.start()
+    session.wait(60)
+    assert session.state == FINISHED
+    assert session.saved.metrics["epochs"] == 8
+    assert session.saved.config["balance"] == "b_fusion"
+
+
+def test_a_training_in_stages_takes_no_rule_and_is_written_only_whole(make, heard):
+    session = make("delta_attention", config={}, plan={**PLAN, "epochs": 1})
+    heard.at[1] = lambda: (session.change("balance", "b_fusion"), session.save())
+    session.start()
+    session.wait(120)
+    assert session.state == FINISHED, session.error
+    said = [str(error) for error in heard.of("refused")]
+    assert any("stage by stage: balance" in words for words in said)
+    assert any("only the stage unimodal" in words for words in said)
+    assert len(heard.of("saved")) == 1
+    stopped = make("delta_attention", config={}, plan={**PLAN, "epochs": 1})
+    heard.at[1] = stopped.stop
+    stopped.start()
+    stopped.wait(120)
+    assert stopped.state == STOPPED
+    assert stopped.saved is None
+
+
+def test_saved_within_its_last_stage_a_run_has_the_whole_model_s_scores(make, heard):
+    session = make("delta_attention", config={}, plan={**PLAN, "epochs": 1, "stages": {"fusion": {"epochs": 2}}})
+
+    def save(kind: str, content: Any) -> None:
+        heard(kind, content)
+        if kind == "epoch" and content.is_whole:
+            session.save()
+
+    session.listen = save
+    session.start()
+    session.wait(120)
+    assert session.state == FINISHED, session.error
+    first = heard.of("saved")[0]
+    from workbench.cases import outputs
+    from workbench.tasks import make_task
+
+    said = outputs(first, session.source)
+    assert make_task(first.spec.task).metrics(said, session.source["test"].target)["mae"] == pytest.approx(first.metrics["test"]["mae"], abs=1e-5)
+
+
 # Failures
 
 
@@ -394,6 +456,79 @@ def test_a_failed_epoch_is_told_and_one_can_go_back(make, heard, failing):
     assert session.saved.metrics["epochs"] == 6
     assert session.saved.trace["history"]["learning_rate"].values.tolist() == [1e-2] * 3 + [1e-3] * 3
     assert [change["setting"] for change in session.saved.config["changes"]] == ["plan.learning_rate"]
+
+
+@pytest.mark.parametrize("kind", [RuntimeError, TrainingError])
+def test_any_failure_of_an_epoch_can_be_gone_back_from_also_twice(make, heard, monkeypatch, kind):
+    run_epoch, left = trainings.run_epoch, [4, 4, 5]
+
+    def call(model: Any, data: Any, plan: Any, state: Any, task: Any, **options: Any) -> Any:
+        if left and state.number + 1 == left[0]:
+            left.pop(0)
+            for kept in state.optimizer.state.values():
+                kept["exp_avg"].fill_(float("nan"))
+            raise kind("out of memory")
+        return run_epoch(model, data, plan, state, task, **options)
+
+    monkeypatch.setattr(trainings, "run_epoch", call)
+    session = make()
+    session.start()
+    for _ in range(3):
+        until(lambda: session.state == FAILED and session.can_go_back)
+        session.go_back(learning_rate=1e-3)
+    assert session.wait(60)
+    assert session.state == FINISHED, session.error
+    assert all(torch.isfinite(value).all() for value in weights(session.saved).values())
+
+
+def test_going_back_takes_everything_back_that_came_after_the_good_epoch(make, heard, failing):
+    failing(4)
+    session = make()
+    heard.at[3] = lambda: (session.change("plan.clip_norm", 0.5), session.change("balance", "uniform"))
+    session.start()
+    until(lambda: session.can_go_back)
+    session.go_back(learning_rate=1e-3)
+    session.wait(60)
+    assert session.state == FINISHED, session.error
+    assert session.plan.clip_norm is None
+    assert session.saved.config["balance"] is None
+    assert [change["setting"] for change in session.saved.config["changes"]] == ["plan.learning_rate"]
+    restored = heard.of("restored")[0]
+    assert (restored.rule, restored.changes, restored.plan["clip_norm"]) == (None, (), None)
+
+
+def test_a_full_disk_at_the_end_loses_nothing(make, heard, monkeypatch, tmp_path):
+    from workbench import session as sessions
+
+    finish, seen = sessions.finish, []
+
+    def full(*arguments: Any) -> Any:
+        if not seen:
+            seen.append(1)
+            raise TrainingError("could not write trace.nc: No space left on device")
+        return finish(*arguments)
+
+    monkeypatch.setattr(sessions, "finish", full)
+    session = make()
+    session.start()
+    until(lambda: session.can_go_back)
+    session.stop()
+    assert session.wait(60)
+    assert session.state == FINISHED
+    assert session.saved.metrics["epochs"] == 6
+    assert "changes" not in session.saved.config
+
+
+def test_a_model_built_beside_a_training_does_not_touch_its_randomness(make, toy, tmp_path):
+    from workbench import methods
+
+    config = {**SMALL, "dropout": 0.5}
+    session = make(config=config, plan={**PLAN, "epochs": 12})
+    session.start()
+    while session.wait(0) is False:
+        methods.build("lf_dnn", SMALL, toy.spec, seed=7)
+    told = fit("lf_dnn", toy, config=config, plan={**PLAN, "epochs": 12}, preset="none", runs=tmp_path / "other")
+    assert same(session.saved, told)
 
 
 def test_a_failure_of_the_first_epoch_ends_it(make, failing, heard):

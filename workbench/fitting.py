@@ -28,7 +28,7 @@ from workbench.recording import describe, epoch_means, finish, packed, watched
 from workbench.runs import Run, Workspace, discard_parts, workspace
 from workbench.stages import entered
 from workbench.tracing import complete
-from workbench.training import RANDOM, Epoch, OnTick, TrainingState, training
+from workbench.training import Epoch, OnTick, TrainingState, training
 
 CHECKPOINT_SECONDS = 10.0
 """Least time between two checkpoints: a training that is killed loses at most this and the epoch it was in."""
@@ -83,9 +83,8 @@ def begin(wanted: Order, data: Dataset, data_fingerprint: str) -> FusionModel:
     Raises:
         ConfigError: a part or a start that does not fit the model.
     """
-    with RANDOM:
-        model = methods.build(wanted.method, wanted.config, data.spec, seed=wanted.plan.seed)
-        balancing.attach(model, wanted.balance, wanted.balance_config, data.spec, seed=wanted.plan.seed)
+    model = methods.build(wanted.method, wanted.config, data.spec, seed=wanted.plan.seed)
+    balancing.attach(model, wanted.balance, wanted.balance_config, data.spec, seed=wanted.plan.seed)
     for stage in wanted.stages:
         check_parts(model, stage_plan(wanted.plan, stage))
     if wanted.start is not None:

@@ -28,12 +28,13 @@ from workbench.errors import ConfigError, TrainingError, WorkbenchError
 from workbench.fitting import Point, Progress, begin, name_run
 from workbench.model import FusionModel
 from workbench.ordering import Order, order
-from workbench.plan import Plan, carried_optimizer
+from workbench.plan import Plan, carried_optimizer, stage_plan
 from workbench.recording import describe, fingerprint, finish
 from workbench.runs import Run, workspace
+from workbench.stages import WHOLE
 from workbench.surroundings import usable_cores
 from workbench.tracing import QUANTITIES
-from workbench.training import RANDOM, Epoch, Tick, TrainingState
+from workbench.training import Epoch, Tick, TrainingState
 
 READY, STARTING, TRAINING, PAUSING, PAUSED = "Ready", "Starting", "Training", "Pausing", "Paused"
 STOPPING, STOPPED, FINISHED, FAILED, CLOSED = "Stopping", "Stopped", "Finished", "Failed", "Closed"
@@ -48,14 +49,16 @@ LIVE_DIALS = ("noise",)
 """Dials of simulated data that may be turned between two epochs: the samples stay, what they show changes."""
 
 Listen = Callable[[str, Any], None]
-"""`state` (word), `begun` (Begun), `epoch` (Shown), `tick` (Tick), `change` (Change), `saved` (Run), `failed` (the error): kind and content."""
+"""Kind and content: `state` (word), `begun` (Begun), `epoch` (Shown), `tick` (Tick), `change` (Change), `restored` (Restored), `saved` (Run),
+`failed` (the error: the training stands), `refused` (the error: what was asked for was not done)."""
 
 
 @dataclass(frozen=True)
 class Begun:
-    """What is known once the data is there: the order, modalities, headline metric, ceilings, and the number of parameters."""
+    """What is known once the data is there: the order, the most epochs of all stages, modalities, headline metric, ceilings, number of parameters."""
 
     order: Order
+    epochs: int
     modalities: tuple[str, ...]
     headline: str
     ceiling: Mapping[str, Mapping[str, float]]
@@ -76,6 +79,7 @@ class Shown:
         seconds: training, valid pass and probes.
         is_best: the lowest valid loss so far.
         stage: its stage; empty where the model is trained all at once.
+        is_whole: the scores are the whole model's, not those of a stage of a single part.
     """
 
     number: int
@@ -89,6 +93,16 @@ class Shown:
     seconds: float
     is_best: bool
     stage: str
+    is_whole: bool = True
+
+
+@dataclass(frozen=True)
+class Restored:
+    """Where a training went back to: the changes that still hold, the rule that is on, and the live values of the plan."""
+
+    changes: tuple["Change", ...]
+    rule: str | None
+    plan: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -124,6 +138,8 @@ class _Good:
     rule_config: dict[str, Any]
     balance: Any
     data: Dataset
+    options: dict[str, Any]
+    plan: dict[str, Any]
     changes: int
     counted_from: int
 
@@ -162,7 +178,7 @@ class Session:
         self._word = threading.Lock()
         self._commands: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         self._is_stopping, self._is_closing = threading.Event(), threading.Event()
-        self._is_paused = False
+        self._is_paused, self._is_cut, self._is_held = False, True, False
         self._waiting: list[Change] = []
         self._progress: Progress | None = None
         self._good: _Good | None = None
@@ -196,7 +212,9 @@ class Session:
 
     def stop(self) -> None:
         """Ends the training at once, within the epoch if need be, keeps its best epoch, and writes the run."""
-        if self._said(STOPPING, only_from=(STARTING, TRAINING, PAUSING, PAUSED)):
+        if self.can_go_back and self._said(STOPPING, only_from=(FAILED,)):
+            self._commands.put(("keep", None))
+        elif self._said(STOPPING, only_from=(STARTING, TRAINING, PAUSING, PAUSED)):
             self._is_stopping.set()
             self._commands.put(("stop", None))
 
@@ -219,10 +237,19 @@ class Session:
         self._commands.put(("change", self._checked(setting, value, more)))
 
     def go_back(self, **plan: Any) -> None:
-        """After a failed epoch: goes on from the last good one, with other values of the plan."""
+        """After a failure: goes on from the last good epoch, with other values of the plan.
+
+        Raises:
+            ConfigError: a value that will not do.
+        """
         methods.checked(Plan, plan, owner="the training plan")
-        if self._said(TRAINING, only_from=(FAILED,)):
+        if self.can_go_back and self._said(TRAINING, only_from=(FAILED,)):
             self._commands.put(("back", plan))
+
+    @property
+    def can_go_back(self) -> bool:
+        """It has failed, and the last good epoch is still there: to go on from, or to be written."""
+        return self.state == FAILED and self._is_held
 
     def close(self, seconds: float = 0.0) -> None:
         """Ends the thread without writing anything more; waits for it at most so long."""
@@ -309,27 +336,29 @@ class Session:
         self._rule, self._rule_config = wanted.balance, dict(wanted.balance_config)
         parameters = sum(p.numel() for p in model.parameters())
         self._task_headline = data_headline(data)
-        self.listen("begun", Begun(wanted, model.modalities, self._task_headline, data.ceiling, parameters, data.name))
+        epochs = sum(stage_plan(wanted.plan, stage).epochs for stage in wanted.stages)
+        self.listen("begun", Begun(wanted, epochs, model.modalities, self._task_headline, data.ceiling, parameters, data.name))
 
     def _train_to_the_end(self) -> None:
-        """Trains, goes back after a failure where that is asked for, and writes the run."""
+        """Trains and writes the run; after a failure it waits, and goes back or writes what there is where that is asked for."""
         self._said(TRAINING, only_from=(STARTING,))
         checkpoint = None
         while True:
             try:
-                is_stopped = self._train(checkpoint)
-                break
-            except TrainingError as error:
+                self._is_cut = self._train(checkpoint)
+                if not self._is_closing.is_set():
+                    self._finish()
+                return
+            except Exception as error:
+                self._is_held = self._good is not None
                 self._fail(error)
-                checkpoint = self._wait_to_go_back()
-                if checkpoint is None:
-                    return
-        if self._is_closing.is_set():
-            return
-        self._finish(is_stopped)
+            checkpoint = self._wait_to_go_back()
+            if checkpoint is None:
+                return
 
     def _train(self, checkpoint: dict[str, Any] | None) -> bool:
-        """Epoch after epoch; True where it was stopped."""
+        """Epoch after epoch; True where it was cut short."""
+        self._is_cut = True
         try:
             for point in self._progress.train(checkpoint, on_tick=self._look):
                 self._keep(point)
@@ -351,7 +380,8 @@ class Session:
         """Notes where a whole epoch ended."""
         progress = self._progress
         balance = progress.model.balance
-        facts = (self._rule, self._rule_config, balance, progress.data, len(self.changes), progress.counted_from)
+        plan = {key: getattr(point.plan, key) for key in LIVE_PLAN}
+        facts = (self._rule, self._rule_config, balance, progress.data, dict(self.options), plan, len(self.changes), progress.counted_from)
         self._good = _Good(point, copy.deepcopy(point.state.save()), *facts)
 
     def _between(self, point: Point) -> None:
@@ -393,7 +423,8 @@ class Session:
     def _apply(self, point: Point) -> None:
         """Makes the changes that wait."""
         waiting, self._waiting = self._waiting, []
-        for setting, value, more in waiting:
+        # Those of the plan first: they may bring the epochs that a rule needs.
+        for setting, value, more in sorted(waiting, key=lambda change: not change[0].startswith("plan.")):
             try:
                 before = self._make(point, setting, value, more)
             except WorkbenchError as error:
@@ -405,9 +436,15 @@ class Session:
                 self.listen("change", change)
 
     def _make(self, point: Point, setting: str, value: Any, more: dict[str, Any]) -> Any:
-        """Makes one change; gives the value before."""
+        """Makes one change; gives the value before.
+
+        Raises:
+            ConfigError: it cannot be made now.
+        """
         group, _, key = setting.partition(".")
         progress = self._progress
+        if group != "plan":
+            self._check_renewal(point, setting)
         if group == "plan":
             before = getattr(point.plan, key)
             setattr(point.plan, key, value)
@@ -432,6 +469,18 @@ class Session:
         begin_anew(progress, point.state)
         return before
 
+    def _check_renewal(self, point: Point, setting: str) -> None:
+        """Another rule or other data needs a model that is trained all at once, and an epoch to come: the best epoch is one of those.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        if self._progress.wanted.stages != (WHOLE,):
+            what = f"{self.method} is trained stage by stage: {setting} cannot be changed while it trains"
+            raise ConfigError(what, do="start again with it; a rule trains all parts at once")
+        if point.state.number >= point.plan.epochs:
+            raise ConfigError(f"no epoch is left in which {setting} could do anything", do="raise plan.epochs first, or start again with it")
+
     def _turn(self, dial: str, value: Any) -> None:
         """The same samples with a dial turned.
 
@@ -451,56 +500,84 @@ class Session:
             self.listen("failed", error)
 
     def _wait_to_go_back(self) -> dict[str, Any] | None:
-        """The last good epoch once that is asked for; None where it never is."""
-        while self._good is not None and not self._is_closing.is_set():
+        """The last good epoch once that is asked for; None where it never is, or where its run was asked for and written."""
+        while self._is_held and not self._is_closing.is_set():
             command, content = self._commands.get()
             if command == "back":
-                self._restore()
-                plan = self._good.point.plan
-                for key, value in content.items():
-                    self.changes.append(change := Change(self.epochs, f"plan.{key}", getattr(plan, key), value))
-                    setattr(plan, key, value)
-                    if self._progress.wanted.plan is not plan:
-                        setattr(self._progress.wanted.plan, key, value)
-                    self.listen("change", change)
-                self.error = None
-                return {"stage": self._good.point.stage, "state": self._good.saved}
+                self._is_held = False
+                return self._last_good(content)
+            if command in ("keep", "save"):
+                try:
+                    self._finish()
+                    self._is_held = False
+                except Exception as error:
+                    self._fail(error)
         return None
 
+    def _last_good(self, plan: dict[str, Any]) -> dict[str, Any]:
+        """The last good epoch as a checkpoint, with other values of the plan."""
+        self._restore()
+        self.error = None
+        for key, value in plan.items():
+            self.changes.append(change := Change(self.epochs, f"plan.{key}", getattr(self._good.point.plan, key), value))
+            for one in (self._good.point.plan, self._progress.wanted.plan):
+                setattr(one, key, value)
+            self.listen("change", change)
+        # A copy: an optimizer that loads a state goes on in the very tensors.
+        return {"stage": self._good.point.stage, "state": copy.deepcopy(self._good.saved)}
+
     def _restore(self) -> None:
-        """Model, rule, data and record as they were after the last whole epoch."""
+        """Model, rule, data, plan and record as they were after the last whole epoch."""
         good, progress = self._good, self._progress
         progress.model.balance = good.balance
         self._rule, self._rule_config, progress.data, progress.counted_from = good.rule, good.rule_config, good.data, good.counted_from
-        del self.changes[good.changes :]
+        self.options = dict(good.options)
+        for key, value in good.plan.items():
+            setattr(good.point.plan, key, value)
+        if len(self.changes) > good.changes:
+            del self.changes[good.changes :]
+            self.listen("restored", Restored(tuple(self.changes), good.rule, good.plan))
 
-    def _finish(self, is_stopped: bool) -> None:
-        """Takes the best epoch's weights and writes the run."""
+    def _finish(self) -> None:
+        """Takes the best epoch's weights and writes the run; where only parts of the model are trained there is none."""
         if self._good is None:
             self._said(STOPPED)
             return
         self._said(STOPPING, only_from=(TRAINING, PAUSING, PAUSED))
-        if is_stopped:
+        if self._is_cut:
             # What began after the last whole epoch is left out, also a rule that was switched on then.
             self._restore()
+            if not self._good.point.epoch.is_whole:
+                self.listen("refused", self._not_whole())
+                self._said(STOPPED)
+                return
             self._progress.model.load_state_dict(self._good.saved["model"])
             self._progress.settle(self._good.saved["best_weights"])
-        self._write(Change(self.epochs, "training", "on", "stopped") if is_stopped else None)
-        self._said(STOPPED if is_stopped else FINISHED)
+        self._write(Change(self.epochs, "training", "on", "stopped") if self._is_cut else None)
+        self._said(STOPPED if self._is_cut else FINISHED)
+
+    def _not_whole(self) -> ConfigError:
+        """The refusal to write a model of which only parts have been trained."""
+        what = f"nothing is written: only the stage {self._good.point.epoch.stage} is trained, the whole model is not"
+        return ConfigError(what, do="let it train to its last stage")
 
     def _snapshot(self, point: Point) -> None:
         """Writes the run as it stands; model and record are as before afterwards."""
+        if not point.epoch.is_whole:
+            self.listen("refused", self._not_whole())
+            return
         model = self._progress.model
         now = {name: value.clone() for name, value in model.state_dict().items()}
-        facts = self._progress.facts
+        facts, stage = self._progress.facts, model.stage
         self._progress.settle(point.state.best_weights)
+        model.stage = None
         try:
             self._write(Change(self.epochs, "training", "on", "saved"))
         except WorkbenchError as error:
             self.listen("refused", error)
         finally:
             model.load_state_dict(now)
-            self._progress.facts = facts
+            self._progress.facts, model.stage = facts, stage
 
     def _write(self, end: Change | None) -> None:
         """Writes the run, or finds exactly this one written before."""
@@ -530,10 +607,7 @@ def steer(method: str, data: Dataset | str, changes: Sequence[Change | Mapping[s
     Raises:
         WorkbenchError: the training failed, or ended before its first epoch.
     """
-    script = [
-        one if isinstance(one, Change) else Change(**one) if isinstance(one, Mapping) else Change(one[0], one[1], None, *one[2:]) for one in changes
-    ]
-    session = Session(method, data, script=script, **settings)
+    session = Session(method, data, script=[_change(one) for one in changes], **settings)
     session.start()
     while not session.wait(0.2):
         if session.state == FAILED:
@@ -573,8 +647,7 @@ def change_rule(
         is_same: only settings change: what the rule has learned stays.
     """
     learned = model.balance.state_dict()
-    with RANDOM:
-        balancing.attach(model, name, settings, spec, seed=plan.seed)
+    balancing.attach(model, name, settings, spec, seed=plan.seed)
     if is_same:
         model.balance.load_state_dict(learned)
     state.optimizer = carried_optimizer(state.optimizer, model, plan)
@@ -603,4 +676,5 @@ def shown(epoch: Epoch, number: int, modalities: tuple[str, ...], headline: str)
         seconds=epoch.seconds + epoch.probe_seconds,
         is_best=epoch.is_best,
         stage=epoch.stage,
+        is_whole=epoch.is_whole,
     )

@@ -11,6 +11,10 @@ from pathlib import Path
 
 import workbench
 
+RANDOM = threading.RLock()
+"""Held while something depends on torch's random state, which all threads of a process share: trainings take turns, epoch by epoch, and a model that
+is built beside one waits."""
+
 
 def usable_cores() -> int:
     """The cores that this process may use."""

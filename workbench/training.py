@@ -9,7 +9,6 @@ gives the same numbers as an unbroken one.
 """
 
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -27,13 +26,10 @@ from workbench.memory import FromTrain
 from workbench.model import FusionModel
 from workbench.plan import Plan, clip, make_optimizer, resolve_device, set_rates
 from workbench.readout import ridge_readout
-from workbench.surroundings import keep_freed_memory
+from workbench.surroundings import RANDOM, keep_freed_memory
 from workbench.taps import record
 from workbench.tasks import Task, make_task
 from workbench.tracing import StepTrace
-
-RANDOM = threading.RLock()
-"""Held while something depends on torch's random state, which all threads of a process share: several trainings take turns, epoch by epoch."""
 
 TICK_SECONDS = 0.25
 """Least time between two looks into an epoch that is still running."""

@@ -166,6 +166,8 @@ def test_the_sentence_below_is_made_of_what_is_seen():
         "The joint model scores .800 of .960."
     )
     balanced = views.say_training(columns(), MODALITIES, metric="Acc", ceiling=CEILING, key="acc", rule="b_fusion")
+    staged = views.say_training(columns(), MODALITIES, metric="Acc", ceiling=CEILING, key="acc", rule=None, part="unimodal.text")
+    assert staged.endswith("In the stage unimodal.text its own readout scores .800.")
     assert balanced.endswith("b_fusion weighs text .40, audio 1.60, vision 1.00.")
     assert "all together .960" in views.say_training({}, MODALITIES, metric="Acc", ceiling=CEILING, key="acc", rule=None)
     assert views.say_training({}, MODALITIES, metric="Acc", ceiling={}, key="acc", rule=None) == "Press Start. Every picture grows while it trains."

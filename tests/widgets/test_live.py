@@ -196,7 +196,7 @@ def test_each_type_has_its_control_with_the_schema_s_bounds(made):
     share, layers, rate = (controls[f"g.{name}"].widget for name in ("share", "layers", "rate"))
     assert (share.min, share.max, layers.min, layers.max, rate.max) == (0, 1, 1, 16, 2)
     assert "how fast (live)" in rate.tooltip
-    assert "takes effect with Restart" in layers.tooltip
+    assert "takes effect with the next start" in layers.tooltip
 
 
 def test_values_are_those_that_hold_and_a_changed_one_shows_its_default(made):

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from workbench.data.batch import Spec, Split
 from workbench.errors import unknown
 from workbench.memory import FromTrain
+from workbench.surroundings import RANDOM
 
 if TYPE_CHECKING:
     from workbench.data.batch import Batch
@@ -174,7 +175,7 @@ def attach(model: "FusionModel", name: str | None, settings: Mapping[str, object
         seed: the plan's.
     """
     matrices = {modality: model.projections[modality].weight for modality in model.modalities}
-    with torch.random.fork_rng(devices=[]):  # weights are made on the CPU
+    with RANDOM, torch.random.fork_rng(devices=[]):  # weights are made on the CPU
         torch.manual_seed(seed)
         made = build(name, {modality: len(matrix) for modality, matrix in matrices.items()}, settings, outputs=spec.task.outputs)
     first = next(iter(matrices.values()))

@@ -345,7 +345,14 @@ def _placed(ends: Sequence[tuple[str, float, float]], drawn: Sequence[float], *,
 
 
 def say_training(
-    columns: Columns, modalities: Sequence[str], *, metric: str, ceiling: Mapping[str, Mapping[str, float]], key: str, rule: str | None
+    columns: Columns,
+    modalities: Sequence[str],
+    *,
+    metric: str,
+    ceiling: Mapping[str, Mapping[str, float]],
+    key: str,
+    rule: str | None,
+    part: str = "",
 ) -> str:
     """The one sentence under the studio: how the gradients stand, what the weakest modality has learned, and what is in reach.
 
@@ -356,6 +363,7 @@ def say_training(
         ceiling: best attainable scores by subset and metric, where they are known.
         key: the metric's key in `ceiling`.
         rule: the balancing rule that is on.
+        part: the stage, where it is one of a single part: the scores are that part's own.
     """
     alone = {name: ceiling[name][key] for name in modalities if key in ceiling.get(name, {})}
     every = ceiling.get("all", {}).get(key)
@@ -366,7 +374,9 @@ def say_training(
         reach = f"{first_upper(best)} alone could reach {say_score(alone[best])}, all together {say_score(every)}."
         return f"{reach} How far will the joint model get? Press Start."
     parts = [magnitude_frame(columns, modalities).sentence, probe_frame(columns, modalities, metric=metric, alone=alone).sentence]
-    if every is not None:
+    if part:
+        parts.append(f"In the stage {part} its own readout scores {say_score(columns['score.valid'][-1])}.")
+    elif every is not None:
         parts.append(f"The joint model scores {say_score(columns['score.valid'][-1])} of {say_score(every)}.")
     if rule is not None:
         parts.append(weight_frame(columns, modalities, rule=rule).sentence)

@@ -16,6 +16,7 @@ from workbench.data.batch import Dataset, Spec
 from workbench.errors import ConfigError, near, unknown
 from workbench.model import FusionModel
 from workbench.stages import Stage
+from workbench.surroundings import RANDOM
 
 FAMILIES = {
     "encoder_decoder": ("raw", "hierarchical", "decision"),
@@ -195,7 +196,7 @@ def build(name: str, config: BaseModel | dict[str, Any], spec: Spec, *, seed: in
     module = method(name)
     _check_spec(spec)
     config = config if isinstance(config, BaseModel) else checked(module.Config, dict(config), owner=f"method {name}")
-    with torch.random.fork_rng(devices=[]):  # weights are made on the CPU
+    with RANDOM, torch.random.fork_rng(devices=[]):  # weights are made on the CPU
         torch.manual_seed(seed)
         return module.build(config, spec)
 

@@ -15,6 +15,7 @@ from workbench.data.batch import Batch
 from workbench.model import FusionModel
 from workbench.probes.following import Call, Follow, Step
 from workbench.probes.parts import OUTPUT, Node, Parts
+from workbench.surroundings import RANDOM
 
 MOST = 40
 """Nodes of a drawing; a larger model is drawn with coarser parts."""
@@ -63,7 +64,7 @@ def _followed(model: FusionModel, batch: Batch) -> tuple[Follow, dict[tuple[str,
         follow.start(name, batch[name].values, reach=name)
     was_training = model.training
     try:
-        with torch.no_grad(), torch.random.fork_rng(devices=[]), follow.watching(model.eval()):
+        with RANDOM, torch.no_grad(), torch.random.fork_rng(devices=[]), follow.watching(model.eval()):
             output = model(batch)
     finally:
         model.train(was_training)

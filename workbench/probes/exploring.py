@@ -36,6 +36,10 @@ from workbench.taps import taps
 LOCK = "the test split is for the last score: whoever looks at its samples chooses by them"
 
 
+MOST_KEPT = 400
+"""Answers, views and attributions that are kept of the samples that were looked at."""
+
+
 @dataclass
 class Opened:
     """A model, a split, and what is known of its samples.
@@ -95,8 +99,14 @@ class Opened:
             return self.subsets.said[key][row]
         asked = ("said", row, key, *sorted(swaps.items()))
         if asked not in self._kept:
-            self._kept[asked] = self._pass(row, [name for name in self.modalities if name not in key], swaps)
+            self._keep(asked, self._pass(row, [name for name in self.modalities if name not in key], swaps))
         return self._kept[asked]
+
+    def _keep(self, asked: tuple, found: Any) -> None:
+        """Keeps what was found; the oldest goes where there is too much, whatever sample it was of."""
+        self._kept[asked] = found
+        while len(self._kept) > MOST_KEPT:
+            self._kept.pop(next(iter(self._kept)))
 
     def is_known(self, row: int, *, muted: Sequence[str] = (), swaps: Mapping[str, int] | None = None) -> bool:
         """True where `said` is a look-up."""
@@ -206,7 +216,7 @@ class Opened:
 
     def _once(self, asked: tuple, make: Callable[[], Any]) -> Any:
         if asked not in self._kept:
-            self._kept[asked] = make()
+            self._keep(asked, make())
         return self._kept[asked]
 
 

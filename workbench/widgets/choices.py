@@ -85,8 +85,10 @@ class Choices:
         elif self.balance.value == "none":
             self.groups[group] = {}
         else:
-            schema = balancing.rule(self.balance.value).Config
-            self._make_settings(group, schema, {}, live=tuple(schema.model_fields))
+            module = balancing.rule(self.balance.value)
+            optimizer = self.groups["plan"]["plan.optimizer"].value if "plan" in self.groups else "adam"
+            usual = getattr(module, "FOR_SGD", {}) if optimizer == "sgd" else {}
+            self._make_settings(group, module.Config, usual, live=tuple(module.Config.model_fields))
         self._arrange()
 
     def _make_settings(
@@ -142,8 +144,12 @@ class Choices:
         self.moved("balance", True)
 
     def _control_moved(self, control: Control) -> None:
-        if not self._is_quiet:
-            self.moved(control.name, control.is_live)
+        if self._is_quiet:
+            return
+        if control.name == "plan.optimizer":
+            # A rule has other defaults under SGD.
+            self._make_group("balance")
+        self.moved(control.name, control.is_live)
 
     # What they say
 
@@ -174,6 +180,16 @@ class Choices:
     def _changed(self, group: str) -> dict[str, Any]:
         found = {name.partition(".")[2]: control.value for name, control in self.groups[group].items() if control.is_changed}
         return {**self.given[group], **found}
+
+    def show(self, name: str, value: Any) -> None:
+        """Lets a control say what holds now; nobody is told."""
+        self._is_quiet = True
+        if name == "balance":
+            self.balance.value = value or "none"
+            self._make_group("balance")
+        elif name in self.groups.get(name.partition(".")[0], {}):
+            self.groups[name.partition(".")[0]][name].show(value)
+        self._is_quiet = False
 
     def reset(self) -> None:
         """Back to how it opened."""

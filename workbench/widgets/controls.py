@@ -28,7 +28,7 @@ class Control:
     def __init__(self, name: str, field: FieldInfo, default: Any, *, is_live: bool, changed: Callable[["Control"], None]) -> None:
         self.name, self.default, self.is_live = name, default, is_live
         self.widget = widget_for(name, field, default)
-        self.widget.tooltip = f"{field.description or name} ({'live' if is_live else 'takes effect with Restart'})"
+        self.widget.tooltip = f"{field.description or name} ({'live' if is_live else 'takes effect with the next start'})"
         self.widget.add_class(f"wb-set-{name.replace('.', '-').replace('_', '-')}")
         self.note = ip.HTML("<small>live</small>" if is_live else "", layout={"margin": "2px 4px"})
         self.box = ip.HBox([self.widget, self.note])
@@ -49,10 +49,9 @@ class Control:
         """True where it says something else than the default."""
         return self.value != self.default
 
-    def reset(self, default: Any) -> None:
-        """Another default, and back to it."""
-        self.default = default
-        self.widget.value = shown(default) if isinstance(self.widget, ip.Text) else default
+    def show(self, value: Any) -> None:
+        """Another value, as its widget has it."""
+        self.widget.value = shown(value) if isinstance(self.widget, ip.Text) else value
 
 
 def shown(value: Any) -> str:

@@ -222,6 +222,9 @@ class Explorer:
             self.output.options = [("the one that is told", -1), *((name, place) for place, name in enumerate(classes))]
             self.output.layout.display = "" if classes else "none"
             self.auto_attribution.value = opened.seconds <= QUICK_SECONDS
+            for name, control in self.mutes.items():
+                control.value = name in self.look.muted
+            self.swap_name.value = next(iter(self.look.swaps), "none")
             has_evidence = bool(opened.data[opened.split].evidence)
             self.has_planted.disabled = not has_evidence
             self.has_planted.tooltip = "where the simulator put its cues" if has_evidence else "only simulated data knows where its evidence is"
@@ -448,6 +451,8 @@ class Explorer:
     def _draw_sample(self) -> None:
         """Words and traces of the sample, with what is known of them."""
         opened, look = self.opened, self.look
+        if opened is None:
+            return
         for name in opened.modalities:
             figure = pictures.modality(opened, look, name, has_planted=self.has_planted.value)
             with PAINT:
@@ -461,6 +466,8 @@ class Explorer:
     def _insides(self, *, attention: bool = False, attribution: bool = False) -> None:
         """Finds and draws them, if the sample is still the one that was meant."""
         opened, look = self.opened, self.look
+        if opened is None:
+            return
         if attention and not look.has_attention(opened):
             opened.views(look.row)
             self._offer_maps(opened, look.row)
@@ -493,6 +500,8 @@ class Explorer:
     def _draw_map(self) -> None:
         """The chosen map of this sample; heads at its buttons."""
         opened, look = self.opened, self.look
+        if opened is None:
+            return
         view = next((view for view in opened.views(look.row) if view["tap"] == self.map.value), None) if self.map.value else None
         with PAINT:
             if view is None:
@@ -570,6 +579,7 @@ class Explorer:
         close = ip.Button(description="Dismiss", layout={"width": "auto"})
         close.on_click(lambda pressed: self._dismiss())
         with PAINT:
+            self.text.value = self.text.value if self.opened is not None else "Nothing is open."
             self.error_box.children = [ip.HTML(f"{escape(explain(error))}"), close]
             self.error_box.add_class("wb-error")
 

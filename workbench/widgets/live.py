@@ -23,6 +23,9 @@ PAINT = threading.RLock()
 FRAME_SECONDS = 0.25
 """Least time between two frames; painting never takes more than a tenth of the time."""
 
+LONGEST_SECONDS = 2.0
+"""The longest wait between two frames, however long one took."""
+
 MOST_POINTS = 500
 """Points of a line that are sent; beyond that the smallest and the largest of each bucket, so that spikes survive."""
 
@@ -142,7 +145,7 @@ class Painter:
             is_healed = not events
             if self._events.empty():
                 self._idle.set()
-            time.sleep(max(self.between, took / self.share) if events else 0)
+            time.sleep(min(LONGEST_SECONDS, max(self.between, took / self.share)) if events else 0)
 
     def _gather(self, seconds: float | None) -> list[Any]:
         """All events there are; waits for the first, at most so long."""

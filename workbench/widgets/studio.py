@@ -19,7 +19,10 @@ import ipywidgets as ip
 import plotly.graph_objects as go
 
 from workbench.data import is_simulated, load
-from workbench.errors import WorkbenchError
+from workbench.data.simulator.ceiling import ceilings
+from workbench.data.simulator.dials import MODALITIES, Dials, preset_dials
+from workbench.data.simulator.synthetic import task_spec
+from workbench.errors import TrainingError, WorkbenchError
 from workbench.figures import training_views as views
 from workbench.figures.captions import first_upper
 from workbench.runs import Run, load_all
@@ -36,19 +39,20 @@ from workbench.session import (
     STOPPING,
     TRAINING,
     Change,
+    Restored,
     Session,
     data_headline,
     plainly,
 )
 from workbench.statistics import score
-from workbench.tasks import metric_title
+from workbench.tasks import make_task, metric_title
 from workbench.widgets.choices import GROUPS, Choices
 from workbench.widgets.code import fit_code, steered_code
 from workbench.widgets.keys import Keys
 from workbench.widgets.live import MOST_POINTS, PAINT, LiveFigure, Painter, alone, thinned
 from workbench.widgets.looks import style_sheet
 
-ENDED = (STOPPED, FINISHED, FAILED, CLOSED)
+ENDED = (STOPPED, FINISHED, FAILED)
 
 PANELS = ("curve", "magnitude", "weights", "probes")
 
@@ -66,7 +70,7 @@ class Studio:
         config, plan, balance_config: values that hold instead of the published and default ones.
         options: of `load`: dials of simulated data, views.
         runs: folder of runs.
-        show: names of the controls that are seen (`data`, `method`, `balance`, `seed`, `learning_rate`, ...); None: all.
+        show: names of the controls that are seen (`data`, `method`, `balance`, `seed`, `learning_rate`, `more`); None: all.
         width: of a picture [px].
     """
 
@@ -91,10 +95,14 @@ class Studio:
         self.saved: Run | None = None
         self.columns: dict[str, list[float]] = {}
         self.marks: list[views.Mark] = []
+        self.this: tuple[dict[str, list[float]] | None, str] = (None, "")
+        self.finished: list[tuple[str, str, str]] = []
+        self._find_runs()
         self.looks: list[tuple[float, float]] = []
         self.pinned: dict[str, list[float]] | None = None
         self.pinned_name, self.rule, self.word, self.tick, self.error = "", None, READY, None, None
         self._is_quiet = False
+        self.stage, self.part = "", ""
         self.painted: dict[str, str] = {}
         self.is_still = False
         self.modalities, self.headline, self.epochs_planned = (), "", 0
@@ -162,6 +170,8 @@ class Studio:
 
     def _make_figures(self) -> None:
         """The four panels; no trace is added later."""
+        for figure in getattr(self, "figures", {}).values():
+            figure.close()
         self.figures = {name: LiveFigure(figure) for name, figure in empty_panels(self.modalities, self.metric, self.width).items()}
         above = {"curve": [self.of], "magnitude": [self.quantity]}
         self.grid_boxes = [ip.VBox([*above.get(name, []), figure]) for name, figure in self.figures.items()]
@@ -186,7 +196,8 @@ class Studio:
         presses = {"k": self._pause_or_go, ".": self._step, "s": self._stop, "?": self._help}
         self.keys = Keys("wb-studio", presses, groups={"wb-more": "more settings"})
         is_open = self.shown_names is None or "more" in self.shown_names
-        rows = [style_sheet(), choices, press, self.note, self.error_box, self.choices.front, keep, self.grid, self.sentence]
+        front = [self.choices.front] if self.shown_names is None or "learning_rate" in self.shown_names else []
+        rows = [style_sheet(), choices, press, self.note, self.error_box, *front, keep, self.grid, self.sentence]
         self.box = ip.VBox([*rows, *([self.more] if is_open else []), self.code_box, self.keys])
         for name in ("wb-live", "wb-studio"):
             self.box.add_class(name)
@@ -210,6 +221,8 @@ class Studio:
 
     def _new_session(self) -> None:
         self._dismiss()
+        if self.session is not None:
+            self.session.close()
         options, settings = self.choices.options(), self.choices.settings()
         self.began_options = dict(options)
 
@@ -218,7 +231,7 @@ class Studio:
 
         session = Session(self.choices.method.value, self.choices.data.value, options=options, runs=self.runs, listen=listen, **settings)
         self.session, self.rule = session, None if settings["balance"] == "none" else settings["balance"]
-        self.columns, self.marks, self.tick, self.looks = {}, [], None, []
+        self.columns, self.marks, self.tick, self.looks, self.stage, self.part = {}, [], None, [], "", ""
         self.note.value = ""
         self._show_code()
 
@@ -244,17 +257,19 @@ class Studio:
             self.session.close()
         self.session = None
         self.choices.reset()
-        self.columns, self.marks, self.tick, self.looks, self.rule, self.saved = {}, [], None, [], None, None
+        self.columns, self.marks, self.tick, self.looks, self.stage, self.part = {}, [], None, [], "", ""
+        self.rule, self.saved = None, None
         self.note.value = ""
         self._dismiss()
         self._show_state(READY)
-        self.painter.put(("redraw", None, None))
+        self.painter.put(("look", None, None))
 
     def _pin(self) -> None:
         """Keeps what is drawn as dotted lines."""
         if self.columns.get("epoch"):
             self.pinned = {key: list(values) for key, values in self.columns.items()}
             self.pinned_name = self._name_now()
+            self.this = (self.pinned, self.pinned_name)
             self._is_quiet = True
             self.pin_choice.options = [*self._pinnable(), (f"this training: {self.pinned_name}", "this")]
             self.pin_choice.value = "this"
@@ -262,20 +277,28 @@ class Studio:
             self.painter.put(("redraw", None, None))
 
     def _pin_chosen(self, value: str) -> None:
-        if self._is_quiet or value == "this":
-            return
+        if not self._is_quiet:
+            self.painter.put(("pin", None, value))
+
+    def _pin_run(self, value: str) -> None:
+        """Another training as dotted lines: nothing, this one as it was pinned, or a finished run."""
         if not value:
             self.pinned, self.pinned_name = None, ""
+        elif value == "this":
+            self.pinned, self.pinned_name = self.this
         else:
             run = Run.load(self.runs / value)
             self.pinned, self.pinned_name = columns_of(run), f"{run.variant}, seed {run.seed}"
-        self.painter.put(("redraw", None, None))
+
+    def _find_runs(self) -> None:
+        """The finished runs of the folder, the last ones first: data set, words, name."""
+        found = sorted(load_all(self.runs), key=lambda run: run.config.get("started", ""), reverse=True)
+        self.finished = [(run.config["dataset"], f"{run.variant}, seed {run.seed} ({run.id[-8:]})", run.id) for run in found]
 
     def _pinnable(self) -> list[tuple[str, str]]:
-        """Finished runs of this data set, the last ones first."""
-        here = [run for run in load_all(self.runs) if run.config["dataset"] == self.choices.data.value]
-        here.sort(key=lambda run: run.config.get("started", ""), reverse=True)
-        return [("nothing", ""), *((f"{run.variant}, seed {run.seed} ({run.id[-8:]})", run.id) for run in here[:20])]
+        """Finished runs of this data set."""
+        here = [(words, name) for dataset, words, name in self.finished if dataset == self.choices.data.value]
+        return [("nothing", ""), *here[:20]]
 
     def _name_now(self) -> str:
         rule = f" + {self.rule}" if self.rule else ""
@@ -303,6 +326,7 @@ class Studio:
             self._is_quiet = True
             self.pin_choice.options, self.pin_choice.value = self._pinnable(), ""
             self._is_quiet = False
+            self.pinned, self.pinned_name = None, ""
         if is_live and self._is_running:
             self._try(name, self.choices.value(name))
         elif self._is_running:
@@ -360,15 +384,21 @@ class Studio:
         """One frame, on the painter's thread."""
         for kind, session, content in events:
             if session is self.session or session is None:
-                self._take(kind, content)
+                try:
+                    self._take(kind, content)
+                except Exception as error:
+                    self._show_error(error)
         self._paint_all(is_whole=not events)
 
     def _take(self, kind: str, content: Any) -> None:
         """One event."""
         if kind == "begun":
             self._know(content.modalities, content.headline, content.ceiling)
-            self.epochs_planned = content.order.plan.epochs
+            self.epochs_planned = content.epochs
         elif kind == "epoch":
+            if content.stage and content.stage != self.stage:
+                self.marks.append(views.Mark(content.number - 1, f"stage {content.stage}"))
+            self.stage, self.part = content.stage, "" if content.is_whole else content.stage
             add_epoch(self.columns, content, self.modalities)
             self.tick, self.looks = None, []
             self._show_state(self.word)
@@ -379,21 +409,39 @@ class Studio:
             self._note_change(content)
         elif kind == "saved":
             self.saved = content
+            self.finished.insert(0, (content.config["dataset"], f"{content.variant}, seed {content.seed} ({content.id[-8:]})", content.id))
             self.note.value = (
                 f"Saved: <code>{escape(str(content.path))}</code>, on valid {self.metric} {content.metrics['valid'][self.headline]:.3f}."
             )
             self._show_state(self.word)
         elif kind == "look":
             self._look_again()
+        elif kind == "pin":
+            self._pin_run(content)
+        elif kind == "restored":
+            self._note_restored(content)
         elif kind in ("failed", "refused"):
             self._show_error(content)
 
     def _look_again(self) -> None:
-        """The data as the controls say it now."""
-        try:
-            self._look(self.choices.data.value, self.choices.options())
-        except WorkbenchError as error:
-            self._show_error(error)
+        """Modalities and ceilings of the data as the controls say it now; of simulated data without a draw."""
+        name, options = self.choices.data.value, self.choices.options()
+        if is_simulated(name):
+            given = {key: value for key, value in options.items() if key in Dials.model_fields}
+            dials = preset_dials(name.partition("/")[2] or "balanced", **given)
+            self._know(MODALITIES, make_task(task_spec(dials)).headline, ceilings(dials))
+        else:
+            self._look(name, options)
+
+    def _note_restored(self, content: Restored) -> None:
+        """The training went back: marks, rule and controls say what holds again."""
+        self.marks = [views.Mark(change.epoch, str(change)) for change in content.changes]
+        self.rule = content.rule
+        with PAINT:
+            self.choices.show("balance", content.rule)
+            for key, value in content.plan.items():
+                self.choices.show(f"plan.{key}", value)
+        self._show_code()
 
     def _note_change(self, change: Change) -> None:
         self.marks.append(views.Mark(change.epoch, str(change)))
@@ -401,6 +449,10 @@ class Studio:
             self.rule = change.after
         if change.setting == "plan.epochs":
             self.epochs_planned = change.after
+        if change.setting.startswith("data."):
+            self._look_again()
+        with PAINT:
+            self.choices.show(change.setting, change.after) if change.setting.startswith("plan.") else None
         self._show_code()
 
     def _paint_all(self, *, is_whole: bool = True) -> None:
@@ -412,7 +464,8 @@ class Studio:
                 self.painted[name] = repr(frame)
         with PAINT:
             self._paint_status()
-            said = views.say_training(self.columns, self.modalities, metric=self.metric, ceiling=self.ceiling, key=self.headline, rule=self.rule)
+            told = {"metric": self.metric, "ceiling": self.ceiling, "key": self.headline}
+            said = views.say_training(self.columns, self.modalities, **told, rule=self.rule, part=self.part)
             if self.sentence.value != (words := escape(said, quote=False)):
                 self.sentence.value = words
             self.keys.labels = {f"wb-panel-{name}": frame.sentence for name, frame in frames.items()}
@@ -429,7 +482,7 @@ class Studio:
         each = recent[len(recent) // 2] if recent else None
         part = self.tick.done if self.tick is not None and self.word in RUNNING else 0.0
         self.progress.value = min(1.0, (done + part) / max(planned, 1))
-        words = f"epoch {done} of at most {planned}"
+        words = f"epoch {done} of at most {planned}" + (f", stage {self.stage}" if self.stage else "")
         words += f" · {each:.2g} s/epoch" if each else ""
         words += f" · at most {(planned - done) * each:.0f} s left" if each and self.word in (TRAINING, PAUSED, PAUSING) else ""
         words += f" · loss now {self.tick.loss:.3f}" if self.tick is not None and self.word == TRAINING else ""
@@ -470,7 +523,8 @@ class Studio:
         details = escape("".join(traceback.format_exception(error)))
         text = ip.HTML(f"{' '.join(line for line in lines if line)}<details><summary>Details</summary><pre>{details}</pre></details>")
         presses = [("Dismiss", self._dismiss)]
-        if self.session is not None and self.session.state == FAILED and self.session.epochs:
+        if self.session is not None and self.session.can_go_back:
+            presses.insert(0, (f"Keep epochs 1 to {self.session.epochs} as a run", self._stop))
             presses.insert(0, (f"Go back to epoch {self.session.epochs} with learning rate {plainly(self._gentler())}", self._go_back))
         made = []
         for words, action in presses:
@@ -492,10 +546,12 @@ class Studio:
         if session is not None:
             session.close()
         self.painter.close()
+        self.keys.pressed = {}
+        self.word = CLOSED
         with PAINT:
             self.state.value = "[ Closed ]"
-            for button in self.buttons.values():
-                button.disabled = True
+            for widget in (*self.buttons.values(), *self.choices.named.values(), self.pin_choice):
+                widget.disabled = True
 
     def wait(self, seconds: float = 600.0) -> None:
         """Waits until nothing trains and everything is drawn (for scripts and tests; never in a callback)."""
@@ -513,13 +569,14 @@ class Studio:
         from workbench.figures import show
 
         self._start()
-        self.wait()
+        session = self.session
+        session.wait()
+        self.painter.settle(60)
         frames, panels = self.frames(), empty_panels(self.modalities, self.metric, self.width)
-        error = self.error
         self.close()
         self.is_still = True
-        if error is not None:
-            raise error
+        if session.state != FINISHED:
+            raise session.error or TrainingError(f"the training ended as {session.state}")
         for name, frame in frames.items():
             show(still(panels[name], frame))
 
