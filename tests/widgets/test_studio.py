@@ -305,7 +305,7 @@ def test_from_a_run_back_to_what_was_pinned_of_this_training(make):
     assert points(studio, "curve", "pinned") == []
     studio.pin_choice.value = "this"
     studio.painter.settle()
-    assert points(studio, "curve", "pinned") == pinned or studio.painter.settle()
+    until(lambda: points(studio, "curve", "pinned") == pinned)
     assert studio.pinned_name == "lf_dnn, seed 0"
 
 
@@ -412,7 +412,7 @@ def test_after_a_failure_what_was_finished_can_be_kept(make, failing):
     until(lambda: word(studio) == "Failed")
     studio.painter.settle()
     studio.error_box.children[1].children[1].click()
-    until(lambda: word(studio) == "Stopped")
+    until(lambda: word(studio) == "Stopped" and studio.saved is not None)
     assert studio.saved.metrics["epochs"] == 3
 
 

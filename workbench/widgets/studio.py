@@ -570,7 +570,8 @@ class Studio:
 
         self._start()
         session = self.session
-        session.wait()
+        while session.state in RUNNING and not session.wait(0.1):
+            pass
         self.painter.settle(60)
         frames, panels = self.frames(), empty_panels(self.modalities, self.metric, self.width)
         self.close()
