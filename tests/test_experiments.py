@@ -188,6 +188,16 @@ def test_ctrl_c_stops_a_comparison_and_keeps_what_is_finished(go, toy, monkeypat
     assert [run.seed for run in load_all(tmp_path)] == [0]
 
 
+def test_how_many_processes_is_said_by_the_surroundings(monkeypatch):
+    monkeypatch.setenv("WORKBENCH_WORKERS", "3")
+    assert experiments.default_workers() == 3
+    monkeypatch.setenv("WORKBENCH_WORKERS", "many")
+    with pytest.raises(ConfigError, match="WORKBENCH_WORKERS=many is no number"):
+        experiments.default_workers()
+    monkeypatch.delenv("WORKBENCH_WORKERS")
+    assert experiments.default_workers() >= 1
+
+
 # Results
 
 

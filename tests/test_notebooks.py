@@ -182,6 +182,8 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> ReportResult:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WORKBENCH_DATA", str(folder / "data"))
         patch.setenv("OMP_NUM_THREADS", "1")
+        # Trainings of a second or so: two more processes, each of which imports torch, cost more than they bring.
+        patch.setenv("WORKBENCH_WORKERS", "1")
         parameters = {**TINY, "runs": str(folder / "runs")}
         return run_report("all_pages", notebooks=PAGES, parameters=parameters, out=folder / "reports", stream=io.StringIO())
 

@@ -6,6 +6,7 @@
 A finished run is found again by its identity (every setting, the data's fingerprint, the version), so an interrupted comparison goes on where it was.
 """
 
+import os
 import pickle
 import signal
 from collections.abc import Iterator, Mapping, Sequence
@@ -129,9 +130,17 @@ def compare(
 
 
 def default_workers() -> int:
-    """One process a core that we may use; one in all where there is a GPU, which trainings would fight for."""
+    """`WORKBENCH_WORKERS`, else one process a core that we may use; one in all where there is a GPU, which trainings would fight for.
+
+    Raises:
+        ConfigError: `WORKBENCH_WORKERS` is no number of processes.
+    """
     import torch
 
+    if named := os.environ.get("WORKBENCH_WORKERS"):
+        if not named.isdigit() or int(named) < 1:
+            raise ConfigError(f"WORKBENCH_WORKERS={named} is no number of processes", expected="1 or more")
+        return int(named)
     return 1 if torch.cuda.is_available() else usable_cores()
 
 

@@ -299,7 +299,9 @@ def test_from_a_run_back_to_what_was_pinned_of_this_training(make):
     press(studio, "start")
     studio.wait()
     press(studio, "pin")
+    studio.painter.settle()
     pinned = points(studio, "curve", "pinned")
+    assert len(pinned) == 6
     studio.pin_choice.value = ""
     studio.painter.settle()
     assert points(studio, "curve", "pinned") == []

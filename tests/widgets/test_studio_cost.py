@@ -29,7 +29,7 @@ def fitted(data: Any, runs: Path, seed: int) -> float:
 def watched(runs: Path, seed: int) -> float:
     """The same under the studio, with its pictures painted."""
     studio = Studio(plan=PLAN, seed=0, options={"seed": 0}, runs=runs)
-    studio.seed.value = seed
+    studio.choices.seed.value = seed
     ends: list[float] = []
     hear = studio._hear
 

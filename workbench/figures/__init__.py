@@ -69,7 +69,7 @@ HOMES = {
     "say_slopes_at_once": "dial_lines",
     "slopes_compared": "dial_lines",
     "draw_view": "views",
-    "explained": "explained",
+    "explained": "explanation",
     "mute_states": "muting",
     "listened": "muting",
     "chosen_score": "chosen",

@@ -14,7 +14,7 @@ import plotly.graph_objects as go
 from workbench import cases
 from workbench.data.inspection.portrait import say_sample as say_row
 from workbench.figures.chosen import chosen_class, chosen_score
-from workbench.figures.explained import explained
+from workbench.figures.explanation import explained
 from workbench.figures.muting import heading, listened, mute_states
 from workbench.probes.exploring import Opened, data_of, number, open_run, say_mute
 from workbench.probes.subsets import MUTINGS

@@ -6,7 +6,7 @@ import pytest
 
 from workbench.errors import DataError
 from workbench.figures.captions import alt_of, caption_of
-from workbench.figures.explained import explained
+from workbench.figures.explanation import explained
 
 WORDS = ["oh", "great", "another", "delay"]
 
