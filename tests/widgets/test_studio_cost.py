@@ -1,4 +1,7 @@
-"""What watching costs: a training under the studio beside the same one by `fit`, side by side in one process."""
+"""What watching costs: a training under the studio beside the same one by `fit`, side by side in one process.
+
+In processor seconds of the whole process, painting included: what else runs on the machine does not lengthen them.
+"""
 
 import time
 from pathlib import Path
@@ -20,9 +23,9 @@ pytestmark = pytest.mark.slow
 
 
 def fitted(data: Any, runs: Path, seed: int) -> float:
-    """Seconds from the first epoch's end to the last one's."""
+    """Processor seconds from the first epoch's end to the last one's."""
     ends: list[float] = []
-    fit("lf_dnn", data, plan={**PLAN, "seed": seed}, runs=runs, on_epoch=lambda epoch: ends.append(time.perf_counter()))
+    fit("lf_dnn", data, plan={**PLAN, "seed": seed}, runs=runs, on_epoch=lambda epoch: ends.append(time.process_time()))
     return ends[-1] - ends[0]
 
 
@@ -36,7 +39,7 @@ def watched(runs: Path, seed: int) -> float:
     def note(session: Any, kind: str, content: Any) -> None:
         hear(session, kind, content)
         if kind == "epoch":
-            ends.append(time.perf_counter())
+            ends.append(time.process_time())
 
     studio._hear = note
     studio._start()
@@ -54,12 +57,9 @@ def test_a_training_under_the_studio_costs_at_most_15_percent_more(tmp_path: Pat
     ratios = []
     try:
         fitted(data, tmp_path / "warm", 99)
-        for place in range(9):
+        for place in range(5):
             alone = fitted(data, tmp_path / f"fit{place}", place)
             ratios.append(watched(tmp_path / f"studio{place}", place) / alone)
-            # Noise only ever adds: three pairs at least, more only where the machine is busy.
-            if len(ratios) >= 3 and sorted(ratios)[len(ratios) // 2] < MOST:
-                break
     finally:
         torch.set_num_threads(threads)
     middle = sorted(ratios)[len(ratios) // 2]

@@ -71,6 +71,7 @@ def test_start_watch_pause_balance_stop_save_and_read_back(opened_lab: Callable[
     page.locator(".wb-balance select").select_option("b_fusion")
     opened.wait_text("b_fusion weighs", ".wb-sentence")
     opened.wait_text("Weights of b_fusion", ".wb-panel-weights .gtitle")
+    opened.wait_until(f"{EPOCHS} >= {stood + 4}")
     weights = ast.literal_eval(opened.value("[made.columns[f'weight.{name}'][-1] for name in made.modalities]"))
     assert max(weights) - min(weights) > 0.05
     opened.wait_until(f"{EPOCHS} >= {stood + 12}")

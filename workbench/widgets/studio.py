@@ -117,7 +117,7 @@ class Studio:
         self.state.add_class("wb-state")
         self._make_controls()
         self._make_box()
-        self.painter = Painter(self._draw)
+        self.painter = Painter(self._draw, share=0.06)
         # What the first Start would wait for, while somebody still reads.
         threading.Thread(target=import_module, args=("torchmetrics",), daemon=True).start()
         self._show_state(READY)
