@@ -82,7 +82,8 @@ def test_two_workers_gain(toy_maker):
         pytest.skip(f"two processes get {given:.2f} times done here what one does: two free cores are needed")
     data = toy_maker(train=600, other=200)
     over = {"hidden_size": [16, 32], "dropout": [0.0, 0.1, 0.2, 0.3]}
-    plan = {**PLAN, "epochs": 25, "patience": 25, "batch_size": 16}
+    # Each worker imports for some five seconds within its first trial: the trainings are to last ten times as long together.
+    plan = {**PLAN, "epochs": 100, "patience": 100, "batch_size": 16}
     costs = sweep_costs("lf_lstm", data, over, rounds=1, variants=(HERE, WORKERS), plan=plan)
     assert costs.loc[costs["variant"] == WORKERS, "processor"].map(math.isnan).all()
     if (given := two_cores(2.0)) < 1.9:
