@@ -96,7 +96,7 @@ def order(
     check_stages(plan, known, method=method)
     rule_config: dict[str, Any] = {}
     if rule:
-        usual = getattr(balancing.rule(rule), "FOR_SGD", {}) if plan.optimizer == "sgd" else {}
+        usual = balancing.usual_settings(rule, plan.optimizer)
         rule_config = methods.checked(balancing.rule(rule).Config, {**usual, **(balance_config or {})}, owner=f"rule {rule}").model_dump()
     name = variant or (
         f"{method} + {rule}" if rule and rule != module.BALANCE else f"{method} - {module.BALANCE}" if module.BALANCE and not rule else method

@@ -33,6 +33,7 @@ from workbench.recording import describe, fingerprint, finish
 from workbench.runs import Run, workspace
 from workbench.stages import WHOLE
 from workbench.surroundings import usable_cores
+from workbench.tasks import make_task
 from workbench.tracing import QUANTITIES
 from workbench.training import Epoch, Tick, TrainingState
 
@@ -179,7 +180,7 @@ class Session:
         self._commands: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         self._is_stopping, self._is_closing = threading.Event(), threading.Event()
         self._is_paused, self._is_cut, self._is_held = False, True, False
-        self._waiting: list[Change] = []
+        self._waiting: list[tuple[str, Any, dict[str, Any]]] = []
         self._progress: Progress | None = None
         self._good: _Good | None = None
         self._thread: threading.Thread | None = None
@@ -335,7 +336,7 @@ class Session:
         self.order, self._progress = wanted, Progress(model, steered, data)
         self._rule, self._rule_config = wanted.balance, dict(wanted.balance_config)
         parameters = sum(p.numel() for p in model.parameters())
-        self._task_headline = data_headline(data)
+        self._task_headline = make_task(data.spec.task).headline
         epochs = sum(stage_plan(wanted.plan, stage).epochs for stage in wanted.stages)
         self.listen("begun", Begun(wanted, epochs, model.modalities, self._task_headline, data.ceiling, parameters, data.name))
 
@@ -403,7 +404,7 @@ class Session:
                 self._is_paused = command != "go"
                 if command == "step":
                     break
-                self._said(*((PAUSED,) if self._is_paused else (TRAINING,)), only_from=(TRAINING, PAUSING, PAUSED))
+                self._said(PAUSED if self._is_paused else TRAINING, only_from=(TRAINING, PAUSING, PAUSED))
         if not self._is_stopping.is_set():
             self._apply(point)
 
@@ -459,8 +460,7 @@ class Session:
         if setting != "balance" and name is None:
             raise ConfigError(f"no balancing rule is on: {key} has nothing to act on", do="switch a rule on first")
         if setting == "balance":
-            usual = getattr(balancing.rule(name), "FOR_SGD", {}) if name and point.plan.optimizer == "sgd" else {}
-            settings = {**usual, **more}
+            settings = {**(balancing.usual_settings(name, point.plan.optimizer) if name else {}), **more}
         else:
             settings = {**self._rule_config, key: value}
         self._rule_config = methods.checked(balancing.rule(name).Config, settings, owner=f"rule {name}").model_dump() if name else {}
@@ -651,13 +651,6 @@ def change_rule(
     if is_same:
         model.balance.load_state_dict(learned)
     state.optimizer = carried_optimizer(state.optimizer, model, plan)
-
-
-def data_headline(data: Dataset) -> str:
-    """The headline metric of a data set's task."""
-    from workbench.tasks import make_task
-
-    return make_task(data.spec.task).headline
 
 
 def shown(epoch: Epoch, number: int, modalities: tuple[str, ...], headline: str) -> Shown:

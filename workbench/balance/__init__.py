@@ -135,6 +135,11 @@ def rule(name: str):  # noqa: ANN201 - a module
     return import_module(RULES[name])
 
 
+def usual_settings(name: str, optimizer: str) -> dict[str, Any]:
+    """The values that a rule has by default under an optimizer, where they differ from its Config's (`FOR_SGD` of its module)."""
+    return dict(getattr(rule(name), "FOR_SGD", {})) if optimizer == "sgd" else {}
+
+
 def build(
     name: str | None,
     modalities: Sequence[str] | Mapping[str, int],

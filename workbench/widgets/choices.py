@@ -87,7 +87,7 @@ class Choices:
         else:
             module = balancing.rule(self.balance.value)
             optimizer = self.groups["plan"]["plan.optimizer"].value if "plan" in self.groups else "adam"
-            usual = getattr(module, "FOR_SGD", {}) if optimizer == "sgd" else {}
+            usual = balancing.usual_settings(self.balance.value, optimizer)
             self._make_settings(group, module.Config, usual, live=tuple(module.Config.model_fields))
         self._arrange()
 

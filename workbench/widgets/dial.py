@@ -184,7 +184,7 @@ class Dial:
         side.add_class("wb-dial-side")
         parts = [
             style_sheet(),
-            ip.HTML(STYLE, layout={"height": "0", "margin": "0"}),
+            style_sheet(STYLE),
             ip.HBox([*self.presets.values(), self.buttons["reset"]], layout=row),
             self.question,
             ip.HBox(groups, layout={"flex_flow": "row wrap"}),

@@ -175,7 +175,7 @@ class Explorer:
         }  # fmt: skip
         groups = {"wb-choose": "choose a sample", "wb-change": "mute or swap a modality", "wb-inside": "attention and attribution"}
         self.keys = Keys("wb-explorer", pressed, groups=groups)
-        rows = [style_sheet(), ip.HTML(STYLE, layout={"height": "0", "margin": "0"}), choose, self.text, change, inside, self.error_box]
+        rows = [style_sheet(), style_sheet(STYLE), choose, self.text, change, inside, self.error_box]
         self.box = ip.VBox([*rows, self.sentence, self.pictures, self.note, self.pinned_text, self.below, self.help_line, self.keys])
         for name in ("wb-live", "wb-explorer"):
             self.box.add_class(name)

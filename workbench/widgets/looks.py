@@ -20,6 +20,6 @@ body[data-jp-theme-light="false"] .wb-live .js-plotly-plot { filter: invert(.93)
 """Inverted and turned back by half a circle, hues stay what they are and become lighter, as the palette's dark colours are."""
 
 
-def style_sheet() -> ip.HTML:
-    """The widget that brings the style sheet; it shows nothing."""
-    return ip.HTML(STYLE, layout={"height": "0", "margin": "0"})
+def style_sheet(style: str = STYLE) -> ip.HTML:
+    """The widget that brings a style sheet, the common one or one's own beside it; it shows nothing."""
+    return ip.HTML(style, layout={"height": "0", "margin": "0"})

@@ -41,7 +41,6 @@ from workbench.session import (
     Change,
     Restored,
     Session,
-    data_headline,
     plainly,
 )
 from workbench.statistics import score
@@ -53,8 +52,6 @@ from workbench.widgets.live import MOST_POINTS, PAINT, LiveFigure, Painter, alon
 from workbench.widgets.looks import style_sheet
 
 ENDED = (STOPPED, FINISHED, FAILED)
-
-PANELS = ("curve", "magnitude", "weights", "probes")
 
 HELP = (
     "Keys, while the focus is in here: K pause / go on, . one epoch, S stop, ? this line, Esc leaves a slider. Tab: the order of reading. "
@@ -131,7 +128,7 @@ class Studio:
     def _look(self, name: str, options: Mapping[str, Any]) -> None:
         """Modalities, metric and ceilings of a data set; other modalities get other pictures."""
         found = load(name, **options)
-        self._know(found.modalities, data_headline(found), found.ceiling)
+        self._know(found.modalities, make_task(found.spec.task).headline, found.ceiling)
 
     def _know(self, modalities: Sequence[str], headline: str, ceiling: Mapping[str, Mapping[str, float]]) -> None:
         before = (self.modalities, self.headline)
