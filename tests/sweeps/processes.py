@@ -1,6 +1,7 @@
 """Processes of this machine, for tests that kill some and look whether others stay."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 
@@ -13,3 +14,16 @@ def living() -> Iterator[tuple[Path, int, int]]:
             continue
         if state != "Z":
             yield path.parent, int(parent), int(session)
+
+
+def group(pid: int) -> list[int]:
+    """Living processes of a session."""
+    return [int(folder.name) for folder, _, session in living() if session == pid]
+
+
+def wait(is_so: Callable[[], bool], seconds: float, what: str) -> None:
+    """Waits until something is so."""
+    end = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < end, f"not within {seconds} s: {what}"
+        time.sleep(0.05)

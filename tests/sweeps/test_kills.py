@@ -5,14 +5,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from sweeps.killable import SETTINGS, settings
-from sweeps.processes import living
+from sweeps.processes import group, wait
 
 from workbench.runs import load_all
 from workbench.sweeps import Sweep, sweep
@@ -40,19 +39,6 @@ def start():
         for pid in group(process.pid):
             os.kill(pid, signal.SIGKILL)
         process.communicate()
-
-
-def group(pid: int) -> list[int]:
-    """Living processes of a session."""
-    return [int(folder.name) for folder, _, session in living() if session == pid]
-
-
-def wait(is_so: Callable[[], bool], seconds: float, what: str) -> None:
-    """Waits until something is so."""
-    end = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < end, f"not within {seconds} s: {what}"
-        time.sleep(0.05)
 
 
 def finished(folder: Path) -> pd.DataFrame:
