@@ -157,6 +157,7 @@ def test_titles_are_the_metrics_names_for_people():
 def test_scores_carry_their_titles():
     found = Results([saved("joint", 0, 0.75)], "acc2_non0")
     assert studies.titled_scores(found)[["metric", "value"]].values.tolist() == [["Acc-2 (negative / positive)", 0.75]]
+    assert {"parameters", "seconds"} <= set(studies.titled_scores(found))
     both = studies.titled_scores(found, "mosi", metrics=["acc2_non0", "mae"])
     assert both["metric"].tolist() == studies.titles(["acc2_non0", "mae"], "mosi")
 
@@ -250,7 +251,7 @@ def test_without_a_fusion_there_is_nothing_to_train_anew(method, config, data, t
 
 def test_published_rows_of_the_paper():
     rows = studies.published("mosi", ["lf_dnn+b_fusion", "awf/sgd"])
-    assert list(rows) == ["variant", "metric", "value", "source"]
+    assert list(rows) == ["variant", "metric", "value", "source", "card"] and set(rows["card"]) == {"mosi"}
     # AWF, Table 3: LF-DNN (B) 79.42; Table 7: SGD 86.28 / 86.38
     scores = {(row.variant, row.metric): row.value for row in rows.itertuples()}
     assert scores == {
@@ -283,7 +284,7 @@ def test_all_published_rows_unless_some_are_asked_for():
     assert len(studies.published("mosi")) == sum(len(row.scores) for row in card("mosi").published)
     nothing = studies.published("mosi", ["no such method"])
     assert len(nothing) == 0
-    assert list(nothing) == ["variant", "metric", "value", "source"]
+    assert list(nothing) == ["variant", "metric", "value", "source", "card"]
 
 
 def test_data_that_nobody_published_on_has_no_rows():

@@ -15,7 +15,7 @@ import pandas as pd
 from workbench import studies
 from workbench.data.card import card
 from workbench.errors import WorkbenchError, unknown
-from workbench.experiments import Results, compare
+from workbench.experiments import compare
 from workbench.runs import Run, load_all
 from workbench.tasks import LOWER_IS_BETTER, metric_title
 
@@ -100,9 +100,13 @@ def gather(runs: Iterable[Run], *, split: str = "test", metric: str | None = Non
         if chosen not in run.metrics.get(split, {}):
             continue
         facts = {"method": run.config["method"], "family": _family(run.config["method"]), "balance": run.config["balance"] or "none"}
-        costs = {"parameters": run.metrics.get("parameters", np.nan), "seconds": _seconds(run) if has_seconds else np.nan, "machine": _machine(run)}
+        costs = {
+            "parameters": run.metrics.get("parameters", np.nan),
+            "seconds": studies.epoch_seconds(run) if has_seconds else np.nan,
+            "machine": _machine(run),
+        }
         scored = {"seed": run.seed, "metric": chosen, "title": metric_title(chosen), "value": np.nan if value is None else float(value)}
-        rows.append({**place, **facts, **scored, **costs, "view": _view(run), "run": run})
+        rows.append({**place, **facts, **scored, **costs, "machine": _machine(run), "view": _view(run), "run": run})
     frame = pd.DataFrame(rows).drop_duplicates(["dataset", "variant", "seed"])
     # Data sets in the order of their names, as they are found in a folder; inside, better rows first.
     sign = frame["metric"].map(lambda name: 1 if name in LOWER_IS_BETTER else -1)
@@ -177,14 +181,6 @@ def _family(name: str) -> str:
         return methods.method(name).family
     except WorkbenchError:
         return "other"
-
-
-def _seconds(run: Run) -> float:
-    """Seconds an epoch, where the trace has them."""
-    try:
-        return float(studies.seconds_per_epoch(Results([run], run.config["headline"]))["value"].iloc[0])
-    except (WorkbenchError, KeyError, ValueError):
-        return np.nan
 
 
 def _machine(run: Run) -> str:

@@ -8,12 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from workbench.data import available, is_simulated, load
 from workbench.data.batch import Dataset
 from workbench.data.card import card
-from workbench.errors import ConfigError, MissingDataError
+from workbench.errors import ConfigError, MissingDataError, WorkbenchError
 from workbench.experiments import Results, compare
 from workbench.plan import Plan
 from workbench.runs import Run
@@ -85,9 +86,30 @@ def alone_and_joint(results: Results, *, split: str = "test", metric: str | None
 
 
 def titled_scores(results: Results, data: str = "", *, metrics: Sequence[str] = (), split: str = "test") -> pd.DataFrame:
-    """Scores under the metrics' names for people, with the data set's name before them where it is given; the headline metric by default."""
+    """Scores under the metrics' names for people, with the data set's name before them where it is given, and what each run cost.
+
+    Args:
+        results: runs.
+        data: the data set's name.
+        metrics: the headline metric by default.
+        split: which scores.
+
+    Returns:
+        variant, seed, split, metric, value; parameters and seconds (an epoch; nan where unknown), as `figures.score_table` takes them.
+    """
     frame = results.scores(split, metrics=metrics or [results.headline])
-    return frame.assign(metric=frame["metric"].map(lambda name: titles([name], data)[0]))
+    costs = {(run.variant, run.seed): (run.metrics.get("parameters", np.nan), epoch_seconds(run)) for run in results.runs}
+    found = [costs[key] for key in zip(frame["variant"], frame["seed"], strict=True)]
+    named = frame.assign(metric=frame["metric"].map(lambda name: titles([name], data)[0]))
+    return named.assign(parameters=[cost[0] for cost in found], seconds=[cost[1] for cost in found])
+
+
+def epoch_seconds(run: Run) -> float:
+    """Seconds of an epoch of a run, without the first (warm-up); nan where its trace has none."""
+    try:
+        return float(seconds_per_epoch(Results([run], run.config["headline"]))["value"].iloc[0])
+    except (WorkbenchError, KeyError, ValueError):
+        return np.nan
 
 
 def titles(metrics: Sequence[str], data: str = "") -> list[str]:
@@ -227,8 +249,9 @@ def published(dataset: str, names: Sequence[str] | None = None) -> pd.DataFrame:
         variant = f"{row.method} in {row.source.partition(' results/')[0]}" + (f", {row.note}" if has_twin else "")
         others = row.differs_from(loaded)
         differs = f"other {', '.join(others)}" if others else "comparable"
-        rows += [{"variant": variant, "metric": metric, "value": value, "source": differs} for metric, value in row.scores.items()]
-    return pd.DataFrame(rows, columns=["variant", "metric", "value", "source"])
+        said = {"variant": variant, "source": differs, "card": known.name}
+        rows += [said | {"metric": metric, "value": value} for metric, value in row.scores.items()]
+    return pd.DataFrame(rows, columns=["variant", "metric", "value", "source", "card"])
 
 
 def seconds_per_epoch(results: Results) -> pd.DataFrame:

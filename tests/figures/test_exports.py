@@ -12,7 +12,7 @@ from bs4 import BeautifulSoup
 
 from workbench.errors import ConfigError
 from workbench.figures import TextTable, save
-from workbench.figures.exports import LATEX, latex_text
+from workbench.figures.forms import LATEX, latex_text
 
 NASTY = r"a_b & c% #1 $x$ {y} ~z^2 \end{tabular} <b>|"
 
@@ -92,4 +92,4 @@ def test_the_ending_of_the_file_chooses(table, tmp_path):
 def test_as_text_a_tie_and_a_source_stay(table):
     assert table.frame.iloc[0, 1] == ".812 ± .014 ="
     assert "\nprinted (other features)" in repr(table)
-    assert "95 % of _all_" in table._repr_html_()
+    assert "95\u00a0% of _all_" in table._repr_html_()

@@ -1,22 +1,72 @@
 """A table's cells as HTML, the same in JupyterLab, on a page and on the index. Imports nothing: notebooks and pages both use it."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
+from itertools import pairwise
 from typing import Any
+
+TABLE = "application/vnd.workbench.table+json"
+"""What a table of this package displays beside its HTML: its cells as data, from which a page draws it with its exports."""
 
 STYLE = "font-variant-numeric:tabular-nums;padding:.25em .8em"
 NOTE = "Bold: not beaten by any other (paired by seed, Holm, 5 %). =: ties with every bold cell of its column. Italic: published, never ranked."
 ALL_BOLD = "Where a whole column is bold, these seeds tell nothing in it apart: look at the intervals, or take more seeds."
+SCORE = re.compile(r"^([+−-]?[\d,]*)(?:\.(\d+))?(?: ± [\d,]*(?:\.(\d+))?)?(?: (\(n = \d+\)))?$")
+DIGIT, POINT = "\u2007", "\u2008"
+"""Spaces as wide as a digit and as a point: a column of numbers stands under one another at the point."""
 
 
 def html_table(cells: Mapping[str, Any]) -> str:
-    """A table of `columns` and `rows` of cells (text, is_bold, is_tied, is_italic, source, interval); every text in it is escaped."""
+    """A table of `columns` and `rows` of cells; every text in it is escaped.
+
+    Args:
+        cells: columns; rows of cells (text, is_bold, is_tied, is_italic, source, link of the source, interval, mean); optional note (said below) and
+            blocks (the rows with which a new block begins).
+    """
+    columns = [_Column(cells["rows"], place) for place in range(len(cells["columns"]))]
     head = "".join(f'<th scope="col" style="{_style(place)}">{escape(str(column))}</th>' for place, column in enumerate(cells["columns"]))
-    rows = "".join(f"<tr>{''.join(_cell(cell, place) for place, cell in enumerate(row))}</tr>" for row in cells["rows"])
+    body = "".join(f"<tbody>{''.join(_row(row, columns) for row in block)}</tbody>" for block in _blocks(cells))
     is_ranked = any(cell.get("is_bold") or cell.get("is_italic") for row in cells["rows"] for cell in row)
-    said = f"{NOTE} {ALL_BOLD}" if _is_all_bold(cells["rows"]) else NOTE
-    note = f'<p class="note"><small>{escape(unbroken(said))}</small></p>' if is_ranked else ""
-    return f'<div class="wide"><table class="scores"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>{note}'
+    notes = [f"{NOTE} {ALL_BOLD}" if _is_all_bold(cells["rows"]) else NOTE] if is_ranked else []
+    notes += [str(cells["note"])] if cells.get("note") else []
+    said = "".join(f'<p class="note"><small>{escape(unbroken(note))}</small></p>' for note in notes)
+    return f'<div class="wide"><table class="scores"><thead><tr>{head}</tr></thead>{body}</table></div>{said}'
+
+
+class _Column:
+    """What the cells of one column share: room for ties and intervals, digits behind the point."""
+
+    def __init__(self, rows: Sequence[Sequence[Mapping[str, Any]]], place: int) -> None:
+        cells = [row[place] for row in rows]
+        found = [SCORE.match(str(cell.get("text", ""))) for cell in cells]
+        scores = [match for match in found if match and match[0]]
+        self.place = place
+        self.has_ties, self.has_intervals = (any(cell.get(name) for cell in cells) for name in ("is_tied", "interval"))
+        self.mean, self.spread = (max((len(match[part] or "") for match in scores), default=0) for part in (2, 3))
+
+    def lined_up(self, text: str) -> tuple[str, str]:
+        """The text with room where others have digits behind the point, and its n where it has its own."""
+        match = SCORE.match(text)
+        if not match or not match[0]:
+            return unbroken(text), ""
+        count = match[4] or ""
+        mean, sign, spread = text.removesuffix(f" {count}" if count else "").partition(" ± ")
+        spread = f"{sign}{spread}{_room(match[3], self.spread)}" if sign else ""
+        return unbroken(f"{mean}{_room(match[2], self.mean)}{spread}"), count
+
+
+def _room(digits: str | None, most: int) -> str:
+    """Spaces for the digits that others have."""
+    return DIGIT * (most - len(digits)) if digits else (POINT + DIGIT * most if most else "")
+
+
+def _blocks(cells: Mapping[str, Any]) -> Iterator[Sequence[Sequence[Mapping[str, Any]]]]:
+    """The rows, block by block."""
+    rows = cells["rows"]
+    starts = [0, *(place for place in cells.get("blocks") or () if 0 < place < len(rows)), len(rows)]
+    for start, end in pairwise(starts):
+        yield rows[start:end]
 
 
 def _is_all_bold(rows: Sequence[Sequence[Mapping[str, Any]]]) -> bool:
@@ -37,21 +87,45 @@ def _style(place: int) -> str:
     return f"text-align:{'right' if place else 'left'};{STYLE}"
 
 
-def _cell(cell: Mapping[str, Any], place: int) -> str:
-    """One cell: text, tie, source, the interval drawn small."""
-    text = escape(unbroken(str(cell.get("text", ""))))
-    text = f"<strong>{text}</strong>" if cell.get("is_bold") else text
+def _row(row: Sequence[Mapping[str, Any]], columns: Sequence[_Column]) -> str:
+    """One row; `fixed` rows (the name of a block, published ones) keep their place when people sort."""
+    is_head = len(row) > 1 and not any(str(cell.get("text", "")) for cell in row[1:])
+    is_fixed = is_head or any(cell.get("is_italic") for cell in row)
+    kind = f' class="{"block " if is_head else ""}fixed"' if is_fixed else ""
+    return f"<tr{kind}>{''.join(_cell(cell, column) for cell, column in zip(row, columns, strict=True))}</tr>"
+
+
+def _cell(cell: Mapping[str, Any], column: _Column) -> str:
+    """One cell: text, tie, the interval drawn small, below them its n and its source."""
+    plain, count = column.lined_up(str(cell.get("text", "")))
+    text = f"<strong>{escape(plain)}</strong>" if cell.get("is_bold") else escape(plain)
     text = f"<em>{text}</em>" if cell.get("is_italic") else text
-    source = f"<br><small>{escape(str(cell['source']))}</small>" if cell.get("source") else ""
-    tag = "td" if place else 'th scope="row"'
-    style = f"{_style(place)};white-space:{'nowrap' if place else 'normal'}"
-    return f'<{tag} style="{style}">{text}{" =" if cell.get("is_tied") else ""}{source}{_interval(cell.get("interval"))}</{tag[:2]}>'
+    below = [escape(count)] if count else []
+    below += [_source(cell)] if cell.get("source") else []
+    small = f"<br><small>{' '.join(below)}</small>" if below else ""
+    tag, closing = ("td", "td") if column.place else ('th scope="row"', "th")
+    style = f"{_style(column.place)};white-space:{'nowrap' if column.place else 'normal'}"
+    value = f' data-value="{float(cell["mean"]):.6g}"' if "mean" in cell else ""
+    return f'<{tag} style="{style}"{value}>{text}{_tie(cell, column)}{_interval(cell.get("interval"), column)}{small}</{closing}>'
 
 
-def _interval(parts: Sequence[float] | None) -> str:
+def _source(cell: Mapping[str, Any]) -> str:
+    """Where a published number stands, linked where there is a page of it."""
+    source = escape(unbroken(str(cell["source"])))
+    return f'<a href="{escape(str(cell["link"]))}">{source}</a>' if cell.get("link") else source
+
+
+def _tie(cell: Mapping[str, Any], column: _Column) -> str:
+    """The sign of a tie, and its room in the other cells of the column."""
+    if not column.has_ties:
+        return ""
+    return " =" if cell.get("is_tied") else '<span style="visibility:hidden" aria-hidden="true"> =</span>'
+
+
+def _interval(parts: Sequence[float] | None, column: _Column) -> str:
     """The 95 % interval as a line 60 pixels wide with a dot at the mean; room for it where there is none, so that columns align."""
     if parts is None:
-        return ""
+        return ' <span style="display:inline-block;width:60px"></span>' if column.has_intervals else ""
     low, mean, high = (4 + 52 * float(part) for part in parts)
     line = f'<path d="M{low:.1f} 3v8M{low:.1f} 7H{high:.1f}M{high:.1f} 3v8" stroke="currentColor" fill="none"/>'
     dot = f'<circle cx="{mean:.1f}" cy="7" r="3" fill="currentColor"/>'

@@ -9,7 +9,7 @@ import pandas as pd
 from workbench.figures.captions import is_lower_better
 from workbench.figures.exports import TextTable, texts
 from workbench.figures.frames import checked, names
-from workbench.figures.tables import unbeaten
+from workbench.figures.tables import costs_as_text, numbers_of, unbeaten
 from workbench.statistics import mean_and_spread, mean_interval, p_value, score
 
 COLUMNS = ("dataset", "variant", "method", "balance", "seed", "metric", "title", "value", "parameters", "seconds")
@@ -80,11 +80,11 @@ def _numbers(dataset: str, block: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _row(row: dict[str, Any], block: list[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
     span = "" if isnan(row["low"]) else f"95 % {score(row['low'])} to {score(row['high'])}"
-    cell = {"text": row["text"], "is_bold": row["is_unbeaten"], "is_tied": row["is_tied"], "source": span} | _small(row, block)
+    cell = {"text": row["text"], "is_bold": row["is_unbeaten"], "is_tied": row["is_tied"], "source": span} | numbers_of(row) | _small(row, block)
     # Method and rule stand below a name that does not say them.
     rule = "" if row["balance"] == "none" else row["balance"]
     unsaid = ", ".join(part for part in (row["method"], rule) if part and part not in row["variant"])
-    costs = ("-" if isnan(row["parameters"]) else f"{row['parameters']:,.0f}", "-" if isnan(row["seconds"]) else f"{row['seconds']:.2g}")
+    costs = costs_as_text(row["parameters"], row["seconds"])
     return ({"text": row["variant"], "source": unsaid}, cell, *texts(row["n"], *costs))
 
 

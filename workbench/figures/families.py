@@ -9,7 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from workbench.figures import canvas, captions
-from workbench.figures.cells import html_table
+from workbench.figures.cells import TABLE, html_table
 from workbench.figures.frames import by_seed, checked, names
 from workbench.figures.palette import INK, QUIET
 from workbench.figures.tables import ScoreTable, score_table, unbeaten
@@ -55,6 +55,9 @@ class StrategiesTable:
     def _repr_html_(self) -> str:
         return html_table(self.as_dict())
 
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+        return {TABLE: self.as_dict()}
+
 
 def strategies_table(frame: pd.DataFrame, *, metric: str = "score") -> StrategiesTable:
     """Strategies with score (mean ± sd, interval, bold where none is better, ties marked), parameters, seconds an epoch and memory.
@@ -68,7 +71,7 @@ def strategies_table(frame: pd.DataFrame, *, metric: str = "score") -> Strategie
         DataError: a column is missing, or no row has a value.
     """
     frame = checked(frame, "strategies_table", "variant", "family", "seed", "value", "parameters")
-    scores = score_table(frame.assign(metric=metric), metrics=[metric])
+    scores = score_table(frame[["variant", "seed", "value"]].assign(metric=metric), metrics=[metric])  # the costs are written here
     rows = {}
     for variant in names(frame, "variant"):
         runs = frame[frame["variant"] == variant]

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from workbench.errors import DataError
 from workbench.figures import canvas, captions
-from workbench.figures.cells import html_table
+from workbench.figures.cells import TABLE, html_table
 from workbench.figures.dial_lines import CUT, shown_range
 from workbench.figures.frames import by_seed, checked, names
 from workbench.figures.palette import INK, PAPER, QUIET
@@ -136,17 +136,22 @@ class RulesTable:
     def as_dict(self) -> dict[str, Any]:
         """Header and cells as data, for a report's index."""
         rows: list[list[dict[str, Any]]] = []
+        blocks = []
         for (dataset, method), block in self.cells.groupby(["data set", "method"], sort=False):
+            blocks.append(len(rows))
             rows.append([{"text": f"{dataset}, {method}", "source": block["metric"].iloc[0]}, *({"text": ""} for _ in self.columns[1:])])
             rows += [self._row(row) for row in block.to_dict("records")]
-        return {"columns": list(self.columns), "rows": rows}
+        return {"columns": list(self.columns), "rows": rows, "note": self.NOTE, "blocks": blocks}
 
     def _row(self, row: Mapping[str, Any]) -> list[dict[str, Any]]:
         score_cell = {"text": row[self.columns[1]]} | ({"interval": row["interval"]} if row["interval"] else {})
         return [{"text": row["rule"]}, score_cell, *({"text": row[name], "source": row[f"{name}, span"]} for name in self.columns[2:])]
 
     def _repr_html_(self) -> str:
-        return f'{html_table(self.as_dict())}<p class="note"><small>{self.NOTE}</small></p>'
+        return html_table(self.as_dict())
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+        return {TABLE: self.as_dict()}
 
     def __repr__(self) -> str:
         return self.frame.to_string(index=False)

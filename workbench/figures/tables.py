@@ -9,11 +9,12 @@ from typing import Any
 import pandas as pd
 
 from workbench.figures.captions import is_lower_better
-from workbench.figures.cells import html_table
+from workbench.figures.cells import TABLE, html_table
 from workbench.figures.frames import by_seed, checked, difference, names
 from workbench.statistics import mean_and_spread, mean_interval, score
 
 LEVEL = 0.05
+COSTS = ("parameters ↓", "s/epoch ↓")
 
 
 @dataclass(frozen=True)
@@ -23,11 +24,15 @@ class ScoreTable:
     cells: pd.DataFrame
     metrics: tuple[str, ...]
     seeds: Mapping[str, int] = field(default_factory=dict)  # the usual n of each metric, written in the header
+    costs: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # parameters and s/epoch of a variant, where they are known
 
     @property
     def frame(self) -> pd.DataFrame:
         """The table as plain text: a row per variant, a column per metric."""
-        rows = {name: {self.header(metric): self._text(name, metric) for metric in self.metrics} for name in names(self.cells, "variant")}
+        rows = {
+            name: {self.header(metric): self._text(name, metric) for metric in self.metrics} | dict(zip(COSTS, self._costs(name), strict=False))
+            for name in names(self.cells, "variant")
+        }
         return pd.DataFrame.from_dict(rows, orient="index").rename_axis("variant")
 
     def to_csv(self, *args: Any, **options: Any) -> str | None:
@@ -42,7 +47,11 @@ class ScoreTable:
     def as_dict(self) -> dict[str, Any]:
         """Header and cells as data, for a report's index: the page that draws them escapes them."""
         variants = names(self.cells, "variant")
-        return {"columns": ["variant", *(self.header(metric) for metric in self.metrics)], "rows": [self._row(name) for name in variants]}
+        columns = ["variant", *(self.header(metric) for metric in self.metrics), *(COSTS if self.costs else ())]
+        return {"columns": columns, "rows": [self._row(name) for name in variants]}
+
+    def _costs(self, variant: str) -> tuple[str, ...]:
+        return self.costs.get(variant, ("-", "-")) if self.costs else ()
 
     def _cell(self, variant: str, metric: str) -> Any:
         found = self.cells[(self.cells["variant"] == variant) & (self.cells["metric"] == metric)]
@@ -56,12 +65,14 @@ class ScoreTable:
         found = [self._cell(variant, metric) for metric in self.metrics]
         is_published = any(cell is not None and cell.is_published for cell in found)
         head = {"text": variant, "is_italic": is_published, "source": next((cell.source for cell in found if cell is not None and cell.source), "")}
-        return [head, *(self._data(cell) for cell in found)]
+        head |= {"card": card} if (card := next((cell.card for cell in found if cell is not None and cell.card), "")) else {}
+        return [head, *(self._data(cell) for cell in found), *({"text": text} for text in self._costs(variant))]
 
     def _data(self, cell: Any) -> dict[str, Any]:
         if cell is None:
             return {"text": "-"}
         data = {"text": cell.text, "is_bold": bool(cell.is_bold), "is_tied": bool(cell.is_tied), "is_italic": bool(cell.is_published)}
+        data |= numbers_of(cell._asdict())
         return data if isnan(cell.low) else data | {"interval": self._small_interval(cell)}
 
     def _small_interval(self, cell: Any) -> list[float]:
@@ -74,6 +85,9 @@ class ScoreTable:
     def _repr_html_(self) -> str:
         return html_table(self.as_dict())
 
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+        return {TABLE: self.as_dict()}
+
 
 def score_table(frame: pd.DataFrame, *, metrics: Sequence[str], published: pd.DataFrame | None = None) -> ScoreTable:
     """Scores over seeds: `mean ± sd`, bold where no other variant is better (paired t over seeds, Holm, 5 %), `=` where several are bold.
@@ -81,9 +95,9 @@ def score_table(frame: pd.DataFrame, *, metrics: Sequence[str], published: pd.Da
     A column with one seed is not ranked: one number cannot be better. Published rows are italic and never ranked.
 
     Args:
-        frame: columns variant, seed, metric, value.
+        frame: columns variant, seed, metric, value; optional parameters, seconds (of an epoch): what a variant costs, in two columns at the end.
         metrics: the columns of the table, in order.
-        published: columns variant, metric, value (a number, or a text such as ".812 (other split)"); optional source.
+        published: columns variant, metric, value (a number, or a text such as ".812 (other split)"); optional source, card (that has it).
 
     Raises:
         DataError: a column is missing, no row has a value, or a metric is in no row.
@@ -97,7 +111,26 @@ def score_table(frame: pd.DataFrame, *, metrics: Sequence[str], published: pd.Da
     seeds = {metric: int(frame[frame["metric"] == metric].groupby("variant")["seed"].nunique().max()) for metric in metrics}
     cells = [row for metric in metrics for row in _column(frame[frame["metric"] == metric], metric, seeds[metric])]
     cells += _published(published, metrics)
-    return ScoreTable(pd.DataFrame(cells), tuple(metrics), seeds)
+    return ScoreTable(pd.DataFrame(cells), tuple(metrics), seeds, _costs(frame))
+
+
+def _costs(frame: pd.DataFrame) -> dict[str, tuple[str, str]]:
+    """Parameters and seconds an epoch of each variant, the mean over its runs; nothing where the table has neither."""
+    if not {"parameters", "seconds"} & set(frame.columns):
+        return {}
+    known = frame.reindex(columns=["parameters", "seconds"]).apply(pd.to_numeric).groupby(frame["variant"].astype(str), sort=False).mean()
+    return {str(name): costs_as_text(row.parameters, row.seconds) for name, row in known.iterrows()} if known.notna().any(axis=None) else {}
+
+
+def costs_as_text(parameters: float, seconds: float) -> tuple[str, str]:
+    """`31,204` and `0.85`; `-` for what is not known."""
+    return "-" if isnan(parameters) else f"{parameters:,.0f}", "-" if isnan(seconds) else f"{seconds:.2g}" if seconds < 100 else f"{seconds:,.0f}"
+
+
+def numbers_of(cell: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers behind a cell that are known: mean, sd, low, high, n."""
+    found = {name: float(cell[name]) for name in ("mean", "sd", "low", "high") if not isnan(cell[name])}
+    return found | {"n": int(cell["n"])} if found else {}
 
 
 def _column(rows: pd.DataFrame, metric: str, usual: int) -> list[dict[str, Any]]:
@@ -111,7 +144,7 @@ def _column(rows: pd.DataFrame, metric: str, usual: int) -> list[dict[str, Any]]
         cell = {"variant": variant, "metric": metric, "text": text, "mean": mean, "low": low, "high": high, "n": len(values)}
         cell["sd"] = float(values.std(ddof=1)) if len(values) > 1 else float("nan")
         is_bold = variant in bold
-        found.append(cell | {"is_bold": is_bold, "is_tied": is_bold and len(bold) > 1, "is_published": False, "source": ""})
+        found.append(cell | {"is_bold": is_bold, "is_tied": is_bold and len(bold) > 1, "is_published": False, "source": "", "card": ""})
     return found
 
 
@@ -142,7 +175,10 @@ def _published(published: pd.DataFrame | None, metrics: Sequence[str]) -> list[d
     nothing = {"mean": float("nan"), "sd": float("nan"), "low": float("nan"), "high": float("nan"), "n": 0}
     flags = {"is_bold": False, "is_tied": False, "is_published": True}
     return [
-        {"variant": row["variant"], "metric": row["metric"], "text": _said(row["said"])} | nothing | flags | {"source": str(row.get("source") or "")}
+        {"variant": row["variant"], "metric": row["metric"], "text": _said(row["said"])}
+        | nothing
+        | flags
+        | {"source": str(row.get("source") or ""), "card": str(row.get("card") or "")}
         for row in published.to_dict("records")
         if row["metric"] in metrics
     ]
