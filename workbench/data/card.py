@@ -12,8 +12,9 @@ from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
 from workbench.data.batch import TaskSpec
 from workbench.data.card_fields import Fields, ModalityCard, PublishedRow, SourceCard, SourceList, TaskCard
-from workbench.data.head import Lines, line_of, read_head
-from workbench.errors import ConfigError, DataError, near, unknown
+from workbench.data.head import read_head
+from workbench.errors import ConfigError, DataError, unknown
+from workbench.yaml_lines import Lines, field_error, line_of
 
 CARDS = Path(__file__).parents[2] / "data_cards"
 """The cards that come with the workbench; `WORKBENCH_CARDS` names further folders, searched first."""
@@ -167,7 +168,7 @@ class DataCard(Fields):
         try:
             card = cls.model_validate(head)
         except ValidationError as error:
-            raise _field_error(path, lines, error) from None
+            raise field_error(error, DataError, place=lambda field: _place(path, lines, field), known_at=_fields_at) from None
         if card.source_list is not None:
             card = card.model_copy(update={"sources": [*card.sources, *_listed(card.source_list, path, lines)]})
         card._path, card._sha256, card._prose, card._lines = path, digest, prose, lines
@@ -234,27 +235,6 @@ def card(name: str | Path) -> DataCard:
 def _place(path: Path, lines: Lines, field: tuple[str | int, ...]) -> str:
     """The field's line, or that of the field around it, with the path as a person would say it."""
     return line_of(f"data_cards/{path.name}" if path.parent == CARDS else str(path), lines, field)
-
-
-def _field_error(path: Path, lines: Lines, error: ValidationError) -> DataError:
-    """The first thing that pydantic found, in the house's words; the number of further ones."""
-    problems = error.errors()
-    first = problems[0]
-    # pydantic adds the branch of a union to the place; only what stands in the card counts.
-    field = tuple(part for part in first["loc"] if not (isinstance(part, str) and part.startswith(("int", "constrained", "[key]"))))
-    name = ".".join(map(str, field)) or "head"
-    more = f" ({len(problems) - 1} more)" if len(problems) > 1 else ""
-    known = ", ".join(_fields_at(field))
-    if first["type"] == "extra_forbidden":
-        return DataError(
-            f"unknown field `{name}`.{near(str(field[-1]), _fields_at(field))}{more}", where=_place(path, lines, field), expected=f"one of {known}"
-        )
-    if first["type"] == "missing":
-        return DataError(f"the field `{name}` is missing{more}", where=_place(path, lines, field), expected=f"`{field[-1]}:` among {known}")
-    wrong = f" = {first['input']!r}" if isinstance(first["input"], str | int | float | None) else ""
-    return DataError(
-        f"the field `{name}`{wrong} is not right{more}", where=_place(path, lines, field), expected=first["msg"].removeprefix("Value error, ")
-    )
 
 
 def _fields_at(field: tuple[str | int, ...]) -> list[str]:

@@ -5,12 +5,9 @@ driver reads and writes the study, so workers need no way to it.
 """
 
 import atexit
-import logging
-import multiprocessing
 import os
 import queue
 import secrets
-import signal
 import threading
 import traceback
 from collections.abc import Callable, Iterator
@@ -19,23 +16,21 @@ from dataclasses import replace
 from functools import cache
 from typing import Any, Protocol
 
-from workbench.errors import ConfigError, WorkbenchError
+from workbench.clusters import KILLS, Places, connected, own_cluster
+from workbench.errors import WorkbenchError
 from workbench.sweeps.trials import Job, Outcome, PrunedError, share_machine, train_setting
 
 Reported = Callable[[int, int, float], bool]
-
-KILLS = 2
-"""A trial whose worker process was killed more often than this is failed: most likely it needs more memory than there is."""
-
-WAIT_SECONDS = 60
-"""How long a scheduler without workers is waited for."""
 
 
 class Pool(Protocol):
     """Trains jobs; `is_stopping` is set once Ctrl-C was heard."""
 
-    capacity: int
     is_stopping: threading.Event
+
+    @property
+    def capacity(self) -> int:
+        """How many jobs may be with it at once."""
 
     def submit(self, job: Job) -> None:
         """Takes a job."""
@@ -85,13 +80,18 @@ class Here:
 class Workers:
     """Trains as dask tasks, one trial in each worker process at a time."""
 
-    def __init__(self, client: Any, reported: Reported, *, capacity: int) -> None:
-        self.client, self.reported, self.capacity = client, reported, capacity
+    def __init__(self, client: Any, reported: Reported) -> None:
+        self.client, self.reported, self.places = client, reported, Places(client)
         self.is_stopping = threading.Event()
         self.token = secrets.token_hex(4)
         self.news: queue.Queue[tuple[str, int, Any]] = queue.Queue()
         self.futures: dict[int, Any] = {}
         client.subscribe_topic(self.token, lambda event: self.news.put(("report", event[1]["trial"], event[1])))
+
+    @property
+    def capacity(self) -> int:
+        """As many as there are workers now: some may have come, or gone."""
+        return self.places.count()
 
     def submit(self, job: Job) -> None:
         """Hands a job to a worker. A worker that is killed is started again and its task given to the next free one."""
@@ -197,75 +197,10 @@ def pool(workers: int, scheduler: str | None, reported: Reported) -> Iterator[Po
         ConfigError: the scheduler does not answer, or has no workers.
     """
     if scheduler:
-        with _client(scheduler) as client:
-            yield Workers(client, reported, capacity=len(client.scheduler_info(n_workers=-1)["workers"]))
+        with connected(scheduler) as client:
+            yield Workers(client, reported)
     elif workers == 1:
         yield Here(reported)
     else:
-        with _own_cluster(workers) as cluster, _client(cluster) as client:
-            yield Workers(client, reported, capacity=workers)
-
-
-@contextmanager
-def _client(address: Any) -> Iterator[Any]:
-    """A dask client.
-
-    Raises:
-        ConfigError: see `pool`.
-    """
-    from distributed import Client
-
-    try:
-        client = Client(address, timeout=WAIT_SECONDS, set_as_default=False)
-    except (OSError, TimeoutError, ValueError) as error:
-        raise ConfigError(f"no dask scheduler answers at {address}: {error}", expected="--scheduler tcp://HOST:8786", do="dask scheduler") from error
-    with client:
-        try:
-            client.wait_for_workers(1, timeout=WAIT_SECONDS)
-        except TimeoutError as error:
-            raise ConfigError(f"the scheduler {address} has no workers", do=f"dask worker {address} --nthreads 1") from error
-        yield client
-
-
-@contextmanager
-def _own_cluster(workers: int) -> Iterator[Any]:
-    """Worker processes of this machine. They die with this process, also where it is killed (dask watches a pipe)."""
-    import dask
-    from distributed import LocalCluster
-
-    settings = {
-        "distributed.scheduler.allowed-failures": KILLS,
-        # Its statistical profiler looks at every worker a hundred times a second, and pausing one that is nearly full stops the sweep for good.
-        "distributed.worker.profile.enabled": False,
-        "distributed.worker.memory.pause": False,
-        "distributed.worker.memory.spill": False,
-        "distributed.worker.memory.target": False,
-    }
-    # The first start of the tracker unblocks SIGINT in its thread.
-    multiprocessing.resource_tracker.ensure_running()
-    with dask.config.set(settings), _without_interrupts():
-        try:
-            cluster = LocalCluster(
-                n_workers=workers, threads_per_worker=1, processes=True, host="127.0.0.1", memory_limit=0, silence_logs=logging.CRITICAL,
-                # No dashboard; its server starts all the same, at a free port that only this machine sees.
-                scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
-            )  # fmt: skip
-        except RuntimeError as error:
-            # Each worker process reads the script again, and must not come upon the sweep there.
-            do = 'in a script, put the call under  if __name__ == "__main__":  , or take workers=1'
-            raise ConfigError(f"the {workers} worker processes could not be started: {error}", do=do) from error
-    try:
-        with dask.config.set(settings):
-            yield cluster
-    finally:
-        cluster.close(timeout=20)
-
-
-@contextmanager
-def _without_interrupts() -> Iterator[None]:
-    """Threads and processes that are started in here never see Ctrl-C, which reaches a whole process group: the driver tells the workers."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        with own_cluster(workers) as cluster, connected(cluster) as client:
+            yield Workers(client, reported)

@@ -1,6 +1,5 @@
 """sweep.json: what a sweep is of. A sweep that is started again must be of the same; it may only grow."""
 
-import fcntl
 import hashlib
 import json
 import os
@@ -12,6 +11,7 @@ from typing import Any
 
 from workbench import __version__
 from workbench.errors import ConfigError, WorkbenchError
+from workbench.locks import held
 from workbench.sweeps.ranges import Range, plain
 
 GROWS = ("ranges", "trials")
@@ -154,7 +154,7 @@ def read_record(path: Path) -> dict[str, Any]:
 
 @contextmanager
 def one_driver(path: Path, *, is_shared: bool) -> Iterator[None]:
-    """Holds the folder of a local sweep; the lock is the operating system's and goes with the process, also after kill -9.
+    """Holds the folder of a local sweep.
 
     Raises:
         WorkbenchError: another process drives this sweep.
@@ -163,12 +163,9 @@ def one_driver(path: Path, *, is_shared: bool) -> Iterator[None]:
     if is_shared:
         yield
         return
-    with (path / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise WorkbenchError(
-                f"another process runs the sweep {path.name}", where=str(path), expected="one at a time for a study in a file",
-                do="wait for it, or share a study on a server: --study postgresql://...",
-            ) from error  # fmt: skip
+    error = WorkbenchError(
+        f"another process runs the sweep {path.name}", where=str(path), expected="one at a time for a study in a file",
+        do="wait for it, or share a study on a server: --study postgresql://...",
+    )  # fmt: skip
+    with held(path / "lock", error):
         yield
