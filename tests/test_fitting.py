@@ -12,28 +12,17 @@ from pathlib import Path
 
 import pytest
 import torch
-import xarray as xr
+from alike import same_numbers
 
 from workbench import methods
 from workbench.errors import ConfigError, TrainingError
 from workbench.fitting import fit, order
 from workbench.plan import Plan, make_optimizer
 from workbench.recording import fingerprint
-from workbench.runs import Run, load_all, table
+from workbench.runs import load_all, table
 from workbench.training import predict
 
 SMALL = {"hidden_size": 8, "post_size": 8}
-
-
-def same_numbers(one: Run, other: Run) -> None:
-    """Bitwise the same metrics, traces and weights (seconds aside)."""
-    drop = ("seconds",)
-    assert {k: v for k, v in one.metrics.items() if k not in drop} == {k: v for k, v in other.metrics.items() if k not in drop}
-    for group in ("steps", "probes", "predictions/valid", "predictions/test"):
-        xr.testing.assert_identical(one.trace[group].to_dataset(), other.trace[group].to_dataset())
-    xr.testing.assert_identical(one.trace["history"]["score"], other.trace["history"]["score"])
-    first, second = one.model().state_dict(), other.model().state_dict()
-    assert all(torch.equal(first[name], second[name]) for name in first)
 
 
 def test_a_run_holds_everything(toy, tmp_path):
@@ -155,7 +144,7 @@ def test_full_disk_loses_nothing(toy, tmp_path, monkeypatch):
         save(content, path)
 
     monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(TrainingError, match="could not write state.pt: No space left on device") as caught:
+    with pytest.raises(TrainingError, match=r"no space left while saving the run lf_dnn-toy-s0-\w+ \(state.pt needs 0\.\d+ MB") as caught:
         fit("lf_dnn", toy, runs=tmp_path, config=SMALL, plan={"epochs": 5}, checkpoint_seconds=0)
     assert "resume" in caught.value.what
     monkeypatch.setattr(torch, "save", save)
@@ -262,7 +251,7 @@ def test_full_disk_at_the_end_is_said_and_keeps_the_checkpoint(toy, tmp_path, mo
     settings = {"runs": tmp_path, "config": SMALL, "plan": {"epochs": 2}, "checkpoint_seconds": 0}
     with monkeypatch.context() as patch:
         patch.setattr(Path, "write_bytes", full)
-        with pytest.raises(TrainingError, match="could not write model.safetensors: No space left on device"):
+        with pytest.raises(TrainingError, match=r"no space left while saving the run \S+ \(for model.safetensors"):
             fit("lf_dnn", toy, **settings)
     epochs = []
     run = fit("lf_dnn", toy, resume=True, on_epoch=lambda epoch: epochs.append(epoch.number), **settings)

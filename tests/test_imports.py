@@ -12,7 +12,7 @@ import workbench
 PACKAGE = Path(workbench.__file__).parent
 
 LAYERS = (
-    ("errors", "statistics", "resampling", "ranking", "surroundings", "locks", "clusters", "yaml_lines"),
+    ("errors", "statistics", "resampling", "ranking", "surroundings", "locks", "storage", "clusters", "yaml_lines"),
     ("data", "tasks", "sample_scores", "taps", "readout", "sequences", "second_order"),
     ("encoders", "text", "attention", "memory", "fusion", "balance", "supervision"),
     ("model", "stages"),

@@ -48,6 +48,10 @@ class TrainingError(WorkbenchError):
     """A training could not go on; what was finished is kept."""
 
 
+class StorageError(TrainingError):
+    """A file cannot be written: the disk is full, or the folder read-only. No further training can be kept there either."""
+
+
 def near(name: str, known: Iterable[str]) -> str:
     """`Did you mean x?`, or nothing where no known name is near."""
     matches = get_close_matches(name, list(known), n=2, cutoff=0.55)

@@ -22,9 +22,10 @@ from typing import Any
 import pandas as pd
 
 from workbench.data.batch import Dataset
-from workbench.errors import ConfigError, TrainingError, WorkbenchError
+from workbench.errors import ConfigError, StorageError, TrainingError, WorkbenchError
 from workbench.runs import Run, frames
 from workbench.statistics import Difference, paired_difference
+from workbench.storage import cannot_write
 from workbench.surroundings import end_with_parent, usable_cores
 
 
@@ -104,6 +105,7 @@ def compare(
 
     Raises:
         ConfigError: an unknown name or value, before anything is trained.
+        StorageError: the folder of runs is full or read-only, so that no further run can be kept.
         TrainingError: every run failed.
     """
     from tqdm import tqdm
@@ -119,6 +121,9 @@ def compare(
         for (name, seed), outcome in _train_all(jobs, data, Path(runs), workers or default_workers()):
             bar.update()
             bar.set_postfix_str(f"{name}, seed {seed}")
+            if isinstance(outcome, StorageError):
+                kept = f"{outcome.what} {len(done)} of {len(jobs)} runs are finished; the same call goes on."
+                raise StorageError(kept, where=outcome.where, do=outcome.do) from outcome
             if isinstance(outcome, Run):
                 done[name, seed] = outcome
             else:
@@ -170,7 +175,10 @@ def _train_all(
         return
     with TemporaryDirectory(prefix="workbench-") as folder:
         path = Path(folder) / "data.pickle"
-        path.write_bytes(pickle.dumps(data))
+        try:
+            path.write_bytes(pickle.dumps(data))
+        except OSError as error:
+            raise cannot_write(path, error, saving="the data for the worker processes", elsewhere="name another folder by TMPDIR") from error
         pool, waiting = _pool(workers), iter(jobs)
         running: dict[Future, tuple[str, int]] = {}
         try:

@@ -23,7 +23,8 @@ from workbench.data.card import card as find_card
 from workbench.data.scaling import from_plain
 from workbench.errors import ConfigError, WorkbenchError
 from workbench.programs import Program, write_program
-from workbench.runs import Run, cannot_write
+from workbench.runs import Run
+from workbench.storage import cannot_write
 
 KEPT = ("config.json", "metrics.json", "model.safetensors")
 """What is needed to predict."""
@@ -65,7 +66,7 @@ def export(run: Run, folder: str | Path, *, card: str | Path | None = None, has_
 
     Raises:
         ConfigError: the folder is there.
-        TrainingError: it cannot be written.
+        StorageError: it cannot be written.
         WorkbenchError: the run is damaged.
     """
     folder = Path(folder)
@@ -88,7 +89,7 @@ def export(run: Run, folder: str | Path, *, card: str | Path | None = None, has_
             (part / "README.md").write_text("\n".join(_model_card(run, found, program)) + "\n")
             os.rename(part, folder)
     except OSError as error:
-        raise cannot_write(folder, error) from error
+        raise cannot_write(folder, error, saving=f"the export of {run.id}", elsewhere="choose another folder with --out FOLDER") from error
     files = sorted(path.name for path in folder.iterdir())
     size = sum(path.stat().st_size for path in folder.iterdir())
     return Exported(folder, files, size, program.sentence, program.difference if program.path else None)

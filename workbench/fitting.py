@@ -226,7 +226,7 @@ class Progress:
         """Writes the checkpoint of a stage, whole or not at all."""
         content = {"stage": point.stage, "state": point.state.save(), "epochs": self.epochs, "steps": self.steps, "snapshots": self.snapshots}
         self.space.write("state.pt", lambda path: torch.save(content, path))
-        self.saved = len(self.epochs)
+        self.saved = self.space.epochs = len(self.epochs)
 
     def load(self) -> dict[str, Any]:
         """The checkpoint; the record takes up what it kept."""
@@ -234,7 +234,7 @@ class Progress:
         # A checkpoint from before there were stages is one of the whole model.
         content = {"stage": 0, **content, "epochs": [{"stage": "", "pair_means": {}, "rule": {}, **epoch} for epoch in content["epochs"]]}
         self.epochs, self.steps, self.saved = content["epochs"], [complete(steps.cpu()) for steps in content["steps"]], len(content["epochs"])
-        self.snapshots = content["snapshots"]
+        self.snapshots, self.space.epochs = content["snapshots"], self.saved
         return content
 
 

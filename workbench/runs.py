@@ -27,13 +27,17 @@ import xarray as xr
 
 from workbench.data.batch import Dataset, Spec
 from workbench.data.native import read_spec
-from workbench.errors import TrainingError, WorkbenchError
+from workbench.errors import StorageError, TrainingError, WorkbenchError
 from workbench.model import FusionModel
+from workbench.storage import cannot_write, measured
 
 FILES = ("config.json", "metrics.json", "trace.nc", "model.safetensors")
 
 FACTS = {"config.json": {"method", "dataset", "balance", "variant", "plan"}, "metrics.json": {"best_epoch", "seconds"}}
 """What every table of runs reads of them."""
+
+ELSEWHERE = "choose another folder with --runs FOLDER"
+"""What to do where a run cannot be written."""
 
 
 @dataclass(frozen=True)
@@ -244,11 +248,12 @@ def damaged(path: Path, what: str) -> WorkbenchError:
 class Workspace:
     """The `.part` folder of a run in the making, held by one process.
 
-    The lock is the operating system's: it is gone the moment the process is, also after kill -9.
+    The lock is the operating system's: it is gone the moment the process is, also after kill -9. `epochs` are those that its checkpoint has.
     """
 
     def __init__(self, path: Path, final: Path, lock: IO[str]) -> None:
         self.path, self.final, self._lock = path, final, lock
+        self.epochs = 0
 
     @property
     def state_path(self) -> Path:
@@ -259,7 +264,7 @@ class Workspace:
         """Writes one file whole or not at all: `write(temporary path)`, then a rename.
 
         Raises:
-            TrainingError: it cannot be written (disk full, folder read-only); what stood there still stands.
+            StorageError: it cannot be written (disk full, folder read-only); what stood there still stands.
         """
         target, temporary = self.path / name, self.path / f"{name}.tmp"
         try:
@@ -268,8 +273,13 @@ class Workspace:
         except (OSError, RuntimeError) as error:
             # torch.save reports a full disk as a RuntimeError of its zip writer.
             temporary.unlink(missing_ok=True)
-            raise cannot_write(target, error) from error
+            raise self._refused(target, error, measured(name, write)) from error
         return target
+
+    def _refused(self, path: Path, error: Exception, needed: int = 0) -> StorageError:
+        """The error for what cannot be written, with what is kept of the run."""
+        kept = f"Epochs 1 to {self.epochs} are in {self.path}: --resume goes on from there." if self.epochs else "It had no checkpoint yet."
+        return cannot_write(path, error, saving=f"the run {self.final.name}", needed=needed, kept=kept, elsewhere=ELSEWHERE)
 
     def finish(self) -> Path:
         """Makes the folder the finished run; a second run of the same name gets `-2`, `-3`, ..."""
@@ -280,7 +290,7 @@ class Workspace:
                 os.rename(self.path, final)
             except OSError as error:
                 if not final.exists():
-                    raise cannot_write(final, error) from error
+                    raise self._refused(final, error) from error
                 number += 1
                 final = self.final.with_name(f"{self.final.name}-{number}")
                 continue
@@ -296,7 +306,7 @@ def workspace(folder: Path, run_id: str, *, resume: bool):  # noqa: ANN201 - yie
     """A `.part` folder that no other process holds; with `resume`, one that an ended process left, if there is one.
 
     Raises:
-        TrainingError: the folder cannot be made or written.
+        StorageError: the folder cannot be made or written.
     """
     space = _claim(Path(folder), run_id, resume=resume)
     try:
@@ -314,14 +324,14 @@ def _claim(folder: Path, run_id: str, *, resume: bool) -> Workspace:
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise cannot_write(path, error) from error
+            raise cannot_write(path, error, saving=f"the run {run_id}", elsewhere=ELSEWHERE) from error
         try:
             lock = (path / "lock").open("w")
         except FileNotFoundError:
             # Its owner finished and renamed the folder between our two lines.
             continue
         except OSError as error:
-            raise cannot_write(path, error) from error
+            raise cannot_write(path, error, saving=f"the run {run_id}", elsewhere=ELSEWHERE) from error
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -358,23 +368,6 @@ def _is_same_file(opened: IO[str], path: Path) -> bool:
         return os.fstat(opened.fileno()).st_ino == path.stat().st_ino
     except FileNotFoundError:
         return False
-
-
-def cannot_write(path: Path, error: Exception) -> TrainingError:
-    """The error for a folder that is full or read-only."""
-    folder = path if path.is_dir() else next((parent for parent in path.parents if parent.is_dir()), Path())
-    free = shutil.disk_usage(folder).free
-    kept = (
-        ""
-        if not (path.parent / "state.pt").is_file()
-        else f" What was finished is in {path.parent}; the same command with --resume goes on from there."
-    )
-    return TrainingError(
-        f"could not write {path.name}: {getattr(error, 'strerror', None) or error}.{kept}",
-        where=str(path),
-        expected=f"a folder that can be written ({free / 1e6:,.0f} MB are free on its disk)",
-        do="free some space, or choose another folder with --runs FOLDER",
-    )
 
 
 def frames(runs: Iterable[Run]) -> dict[str, pd.DataFrame]:
