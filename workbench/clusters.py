@@ -1,11 +1,11 @@
 """Many processes, of this machine or of many: a dask cluster of our own, or a scheduler by its address."""
 
 import logging
-import multiprocessing
 import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker
 from typing import Any
 
 from workbench.errors import ConfigError
@@ -71,7 +71,7 @@ def own_cluster(workers: int) -> Iterator[Any]:
         "distributed.worker.memory.target": False,
     }
     # The first start of the tracker unblocks SIGINT in its thread.
-    multiprocessing.resource_tracker.ensure_running()
+    resource_tracker.ensure_running()
     with dask.config.set(settings), _without_interrupts():
         try:
             cluster = LocalCluster(
