@@ -25,7 +25,7 @@ def html_table(cells: Mapping[str, Any]) -> str:
             blocks (the rows with which a new block begins).
     """
     columns = [_Column(cells["rows"], place) for place in range(len(cells["columns"]))]
-    head = "".join(f'<th scope="col" style="{_style(place)}">{escape(str(column))}</th>' for place, column in enumerate(cells["columns"]))
+    head = "".join(f'<th scope="col" style="{_style(place)}">{escape(unbroken(str(column)))}</th>' for place, column in enumerate(cells["columns"]))
     body = "".join(f"<tbody>{''.join(_row(row, columns) for row in block)}</tbody>" for block in _blocks(cells))
     is_ranked = any(cell.get("is_bold") or cell.get("is_italic") for row in cells["rows"] for cell in row)
     notes = [f"{NOTE} {ALL_BOLD}" if _is_all_bold(cells["rows"]) else NOTE] if is_ranked else []

@@ -2,20 +2,22 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from html import escape
 from typing import Any
 
-from workbench.figures.cells import html_table, unbroken
+from workbench.figures.cells import TABLE, unbroken
 from workbench.report.headline import HEADLINE
+from workbench.report.still import still
+from workbench.report.tables import page_table
 
 PLOTLY = "application/vnd.plotly.v1+json"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
-def tidy(outputs: list[Any]) -> tuple[list[dict[str, Any]], int]:
-    """The outputs as HTML or Markdown bundles, and the number of figures among them."""
+def tidy(outputs: list[Any], cards: Collection[str] = ()) -> tuple[list[dict[str, Any]], int]:
+    """The outputs as HTML or Markdown bundles, and the number of figures among them; `cards` are the data cards that have a page."""
     shown: list[dict[str, Any]] = []
     figures = 0
     for output in merge_streams(sorted(outputs, key=is_log)):
@@ -24,7 +26,7 @@ def tidy(outputs: list[Any]) -> tuple[list[dict[str, Any]], int]:
         elif output["output_type"] in ("display_data", "execute_result"):
             if output.get("metadata", {}).get("workbench", {}).get("is_caption"):
                 continue  # the figure above carries it
-            bundle, is_figure = _bundle(output["data"], output.get("metadata", {}))
+            bundle, is_figure = _bundle(output["data"], output.get("metadata", {}), cards)
             figures += is_figure
             shown.append(bundle)
     return [{"output_type": "display_data", "metadata": {}, "data": data} for data in shown], figures
@@ -67,11 +69,13 @@ def _stream(output: Mapping[str, Any]) -> list[dict[str, str]]:
     return [{"text/html": block if output["name"] == "stdout" else f'<details class="log"><summary>log</summary>{block}</details>'}]
 
 
-def _bundle(data: Mapping[str, Any], metadata: Mapping[str, Any]) -> tuple[dict[str, str], bool]:
+def _bundle(data: Mapping[str, Any], metadata: Mapping[str, Any], cards: Collection[str]) -> tuple[dict[str, str], bool]:
     """The best form of one output, and whether it is a figure."""
     own = metadata.get("workbench", {})
     if HEADLINE in data:
-        return {"text/html": f'<p class="headline">{escape(str(data[HEADLINE]["sentence"]))}</p>{_table(data[HEADLINE])}'}, False
+        return {"text/html": f'<p class="headline">{escape(str(data[HEADLINE]["sentence"]))}</p>{_table(data[HEADLINE], cards)}'}, False
+    if TABLE in data:
+        return {"text/html": page_table(data[TABLE], cards)}, False
     if PLOTLY in data:
         return {"text/html": plotly_figure(data[PLOTLY])}, True
     if "image/svg+xml" in data:
@@ -92,13 +96,13 @@ def _bundle(data: Mapping[str, Any], metadata: Mapping[str, Any]) -> tuple[dict[
 
 
 def plotly_figure(figure: Mapping[str, Any]) -> str:
-    """A plotly figure as data for page.js, with its caption, and its caption alone where no script runs."""
+    """A plotly figure as data for page.js, with its caption, and as a still picture where no script runs."""
     meta = (figure.get("layout") or {}).get("meta") or {}
     meta = meta if isinstance(meta, Mapping) else {}
     height = int((figure.get("layout") or {}).get("height") or 450)
     # No text in a figure can end the script element: every "<" is written as an escape.
     data = json.dumps({"data": figure.get("data", []), "layout": figure.get("layout", {})}, separators=(",", ":")).replace("<", "\\u003c")
-    plot = f'<div class="plot" style="height:{height}px"></div><script type="application/json">{data}</script>'
+    plot = f'<div class="plot" style="height:{height}px"></div><script type="application/json">{data}</script><noscript>{still(figure)}</noscript>'
     return _figure(plot, str(meta.get("caption", "")), str(meta.get("alt", "") or "a figure without a caption"))
 
 
@@ -117,6 +121,6 @@ def themed_svg(svg: str) -> str:
     return svg
 
 
-def _table(found: Mapping[str, Any]) -> str:
+def _table(found: Mapping[str, Any], cards: Collection[str]) -> str:
     """A headline's table, where it has one."""
-    return html_table(found["table"]) if found.get("table") else ""
+    return page_table(found["table"], cards) if found.get("table") else ""

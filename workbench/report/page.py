@@ -8,14 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from workbench import errors
+from workbench.report.cards import cards_of, write_card_pages
 from workbench.report.headline import HEADLINE
-from workbench.report.outputs import plain, text_of, tidy
+from workbench.report.outputs import PLOTLY, plain, text_of, tidy
 from workbench.report.record import PageRecord, write_whole
+from workbench.report.still import thumbnail
+from workbench.report.tables import page_table
 
 TEMPLATES = Path(__file__).parent / "templates"
 PARTS = {"in": "where", "expected": "expected", "do": "do"}
 ANCHOR = re.compile(r'<a class="anchor-link"[^>]*></a>')
 LINK = re.compile(r'<a href="([^":#]+)(#[^"]*)?"')
+VERDICT = re.compile(r'<h2 id="(Verdict|What-was-found)"')  # of a method page
 HEADING = re.compile(r'<h([123]) id="([^"]+)">(.*?)</h\1>', re.DOTALL)
 
 
@@ -82,24 +86,32 @@ def write_page(
 
     Args:
         notebook: the executed notebook.
-        record: its record; the number of figures is filled in.
+        record: its record; figures, thumbnail and data cards are filled in.
         target: the page to write.
         report: the report's name.
         pages: all pages of the report, for the links to the next and the one before.
         folder: where the notebook's source is, for pictures named in its text.
         facts: what the page says of its making (command, executed notebook).
     """
-    body, record.figures = render_body(notebook, folder, stop_at=record.error.get("cell", 0))
+    record.cards, record.thumbnail = cards_of(notebook), thumbnail(told_figure(notebook))
+    write_card_pages(record, target.parent, report)
+    cards = [card["name"] for card in record.cards]
+    body, record.figures = render_body(notebook, folder, stop_at=record.error.get("cell", 0), cards=cards)
     names = [page.name for page in pages]
     body, place = relink(body, names, folder, target.parent), names.index(record.name)
+    verdict = VERDICT.search(body)
+    claim, rest = after_claim(body) if verdict and record.headlines else ("", body)
     page = (
         environment()
         .get_template("page.html")
         .render(
             report=report,
             record=record,
-            body=body,
+            claim=claim,
+            body=rest,
             contents=contents_of(body),
+            verdict={**record.headlines[-1], "id": verdict[1]} if verdict and record.headlines else None,
+            card_names=cards,
             before=pages[place - 1] if place else None,
             after=pages[place + 1] if place + 1 < len(pages) else None,
             facts=facts,
@@ -108,7 +120,21 @@ def write_page(
     write_whole(target, page)
 
 
-def render_body(notebook: Any, folder: Path, *, stop_at: int = 0) -> tuple[str, int]:
+def told_figure(notebook: Any) -> Any:
+    """The plotly figure that stands for a notebook: the last before its first headline, else its first; None without one."""
+    bundles = [output["data"] for cell in notebook["cells"] for output in cell.get("outputs", []) if "data" in output]
+    told = next((place for place, data in enumerate(bundles) if HEADLINE in data), 0)
+    before = [data[PLOTLY] for data in bundles[:told] if PLOTLY in data]
+    return before[-1] if before else next((data[PLOTLY] for data in bundles if PLOTLY in data), None)
+
+
+def after_claim(body: str) -> tuple[str, str]:
+    """The page's first piece of text, with the claim, and the rest: between them stands the verdict of a method page."""
+    end = body.find("</section>") + len("</section>")
+    return (body[:end], body[end:]) if body.lstrip().startswith('<section class="cell text">') else ("", body)
+
+
+def render_body(notebook: Any, folder: Path, *, stop_at: int = 0, cards: Sequence[str] = ()) -> tuple[str, int]:
     """The cells as HTML by nbconvert, and the number of figures; cells after a failure were never run and are left out."""
     import nbformat
     from nbconvert import HTMLExporter
@@ -121,7 +147,7 @@ def render_body(notebook: Any, folder: Path, *, stop_at: int = 0) -> tuple[str, 
         cell = nbformat.from_dict({**cell})
         if cell["cell_type"] == "code":
             number += is_counted(cell)
-            shown, found = tidy(cell.get("outputs", []))
+            shown, found = tidy(cell.get("outputs", []), cards)
             cell["outputs"] = nbformat.from_dict(shown)
             figures += found
         cells.append(cell)
@@ -161,11 +187,11 @@ def environment() -> Any:
     """Jinja with escaping on: only the body that nbconvert made goes in as it is."""
     from jinja2 import Environment, FileSystemLoader
 
-    from workbench.figures.cells import html_table, unbroken
+    from workbench.figures.cells import unbroken
     from workbench.report.progress import clock, in_words
 
     made = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    made.filters |= {"clock": clock, "in_words": in_words, "scores": html_table, "unbroken": unbroken}
+    made.filters |= {"clock": clock, "in_words": in_words, "scores": page_table, "unbroken": unbroken}
     return made
 
 

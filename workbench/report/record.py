@@ -1,14 +1,10 @@
 """What is known of each page, as small JSON files: the index is built from them and never reads a page again."""
 
-import hashlib
 import json
 import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
-
-import workbench
-from workbench.surroundings import package_version
 
 Status = Literal["waiting", "running", "done", "failed", "skipped"]
 
@@ -31,6 +27,8 @@ class PageRecord:
     cells: int = 0
     is_kept: bool = False  # finished in an earlier run and unchanged since
     finished: str = ""
+    thumbnail: str = ""  # an SVG of the figure that the headline follows
+    cards: list[dict[str, Any]] = field(default_factory=list)  # of the data it used: name, title, modalities, sha256, path
 
     @property
     def sentences(self) -> list[str]:
@@ -55,20 +53,3 @@ def write_whole(path: Path, text: str) -> None:
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     part.write_text(text, encoding="utf-8")
     part.replace(path)
-
-
-def page_key(notebook: Path, parameters: dict[str, Any], data: tuple[str, ...]) -> str:
-    """A hash of all that decides what a page says: the notebook's cells, parameters, the package's code and version, torch, the data at hand."""
-    cells = [(cell["cell_type"], "".join(cell["source"])) for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]]
-    parts = [cells, parameters, workbench.__version__, package_version("torch"), list(data), code_hash()]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
-
-
-def code_hash() -> str:
-    """A hash of the package's files; the report's own files only lay pages out, and those are laid out anew each time."""
-    root = Path(workbench.__file__).parent
-    digest = hashlib.sha256()
-    for path in sorted(root.rglob("*.py")):
-        if "report" not in path.relative_to(root).parts:
-            digest.update(path.read_bytes())
-    return digest.hexdigest()

@@ -1,4 +1,4 @@
-// Draws the figures that stand in the page as data, in the page's theme; folds; the theme button. Nothing is fetched.
+// Draws the figures that stand in the page as data, in the page's theme; folds; sorts; the theme button. Nothing is fetched.
 "use strict";
 
 const INK = { "#1A1A1A": "#E6E6E6", "#E3E3E3": "#333333" };
@@ -35,8 +35,13 @@ function draw(dark, width) {
   }
 }
 
-function remember(theme) {
-  try { localStorage.setItem("theme", theme); } catch { /* a page from a file may not keep anything */ }
+// A page from a file may not be allowed to keep anything.
+function keep(store, key, value) {
+  try { store.setItem(key, value); } catch { /* then it is forgotten */ }
+}
+
+function kept(store, key) {
+  try { return store.getItem(key); } catch { return null; }
 }
 
 function choose(theme) {
@@ -46,16 +51,18 @@ function choose(theme) {
   draw(theme === "dark");
 }
 
-function start() {
-  let kept = null;
-  try { kept = localStorage.getItem("theme"); } catch { /* as above */ }
-  choose(kept === "dark" || kept === "light" ? kept : isDark() ? "dark" : "light");
+function startTheme() {
+  const theme = kept(localStorage, "theme");
+  choose(theme === "dark" || theme === "light" ? theme : isDark() ? "dark" : "light");
   document.getElementById("theme")?.addEventListener("click", () => {
-    const theme = isDark() ? "light" : "dark";
-    remember(theme);
-    choose(theme);
+    const other = isDark() ? "light" : "dark";
+    keep(localStorage, "theme", other);
+    choose(other);
   });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", (event) => choose(event.matches ? "dark" : "light"));
+}
+
+function startCode() {
   const codes = document.getElementById("codes");
   codes?.addEventListener("click", () => {
     const open = codes.getAttribute("aria-pressed") !== "true";
@@ -63,9 +70,12 @@ function start() {
     codes.setAttribute("aria-pressed", String(open));
     codes.textContent = open ? "Hide all code" : "Show all code";
   });
+}
+
+function startPrint() {
   let shut = [];
   addEventListener("beforeprint", () => {
-    shut = [...document.querySelectorAll("details:not([open])")];
+    shut = [...document.querySelectorAll("details:not([open]):not(.exports)")];
     for (const fold of shut) fold.open = true;
     draw(false, 660);
   });
@@ -73,6 +83,107 @@ function start() {
     for (const fold of shut) fold.open = false;
     draw(isDark());
   });
+}
+
+// Numbers by their size (that of the cell's mean where it has one), words by the alphabet; what says nothing comes last.
+function valueOf(row, place) {
+  const cell = row.cells[place];
+  const text = cell.dataset.value ?? cell.firstChild?.textContent?.replace(/[,\u2007\u2008]/g, "").replace("\u2212", "-").trim() ?? "";
+  const number = parseFloat(text);
+  return text === "" || text === "-" ? null : Number.isNaN(number) ? text : number;
+}
+
+function compared(first, second) {
+  if (typeof first === "number" && typeof second === "number") return first - second;
+  return String(first).localeCompare(String(second), "en", { numeric: true });
+}
+
+// Sorts inside each block; its name stays above, published rows below.
+function sort(table, place, isDown) {
+  for (const body of table.tBodies) {
+    const rows = [...body.rows].filter((row) => !row.classList.contains("fixed"));
+    const fixed = [...body.rows].filter((row) => row.classList.contains("fixed"));
+    const known = rows.filter((row) => valueOf(row, place) !== null);
+    known.sort((first, second) => compared(valueOf(first, place), valueOf(second, place)) * (isDown ? -1 : 1));
+    const heads = fixed.filter((row) => row.classList.contains("block"));
+    const published = fixed.filter((row) => !row.classList.contains("block"));
+    body.append(...heads, ...known, ...rows.filter((row) => valueOf(row, place) === null), ...published);
+  }
+}
+
+function startSorting(table) {
+  [...table.tHead.rows[0].cells].forEach((head, place) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "sort";
+    button.append(...head.childNodes);
+    head.append(button);
+    button.addEventListener("click", () => {
+      const now = head.getAttribute("aria-sort");
+      const isDown = now ? now === "ascending" : head.textContent.includes("\u2191");  // better first
+      for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
+      head.setAttribute("aria-sort", isDown ? "descending" : "ascending");
+      sort(table, place, isDown);
+    });
+  });
+}
+
+function button(words, title, act) {
+  const made = Object.assign(document.createElement("button"), { type: "button", textContent: words, title });
+  made.addEventListener("click", () => act(made));
+  return made;
+}
+
+async function copy(text, pressed) {
+  const range = document.createRange();
+  range.selectNodeContents(text);
+  getSelection().removeAllRanges();
+  getSelection().addRange(range);
+  let isDone = false;
+  try { await navigator.clipboard.writeText(text.textContent); isDone = true; } catch { isDone = document.execCommand("copy"); }
+  pressed.textContent = isDone ? "Copied" : "Selected: press Ctrl-C";
+}
+
+function save(text, name) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([text], { type: "text/plain" }));
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+}
+
+function startExports(form) {
+  const text = form.querySelector("pre"), name = form.dataset.file;
+  form.querySelector("p").append(
+    " ", button("Copy", `Copy ${name}`, (pressed) => copy(text, pressed)), " ", button("Save", `Save ${name}`, () => save(text.textContent, name)),
+  );
+}
+
+// The list of pages keeps what is shown; while a report runs the page comes anew, but never under somebody's hands.
+function startIndex() {
+  const choices = [...document.querySelectorAll("input[name=shown]")];
+  for (const choice of choices) {
+    choice.checked = choice.id === (kept(sessionStorage, "shown") || "show-all");
+    choice.addEventListener("change", () => keep(sessionStorage, "shown", choice.id));
+  }
+  if (choices.length && !choices.some((choice) => choice.checked)) choices[0].checked = true;
+  const seconds = Number(document.body.dataset.reload || 0);
+  if (!seconds) return;
+  const isBusy = () => document.querySelector("main details[open], main th[aria-sort]") || String(getSelection());
+  setInterval(() => {
+    const words = document.getElementById("reload");
+    if (!isBusy()) location.reload();
+    else words.textContent = "still running; this page waits while something in it is open";
+  }, seconds * 1000);
+}
+
+function start() {
+  startTheme();
+  startCode();
+  startPrint();
+  document.querySelectorAll("table.scores").forEach(startSorting);
+  document.querySelectorAll(".exports section").forEach(startExports);
+  startIndex();
   document.documentElement.dataset.drawn = "yes";
 }
 
