@@ -13,6 +13,7 @@ STYLE = "font-variant-numeric:tabular-nums;padding:.25em .8em"
 NOTE = "Bold: not beaten by any other (paired by seed, Holm, 5 %). =: ties with every bold cell of its column. Italic: published, never ranked."
 ALL_BOLD = "Where a whole column is bold, these seeds tell nothing in it apart: look at the intervals, or take more seeds."
 SCORE = re.compile(r"^([+−-]?[\d,]*)(?:\.(\d+))?(?: ± [\d,]*(?:\.(\d+))?)?(?: (\(n = \d+\)))?$")
+NOTHING = ("", "-")
 DIGIT, POINT = "\u2007", "\u2008"
 """Spaces as wide as a digit and as a point: a column of numbers stands under one another at the point."""
 
@@ -28,7 +29,7 @@ def html_table(cells: Mapping[str, Any]) -> str:
     head = "".join(f'<th scope="col" style="{_style(place)}">{escape(unbroken(str(column)))}</th>' for place, column in enumerate(cells["columns"]))
     body = "".join(f"<tbody>{''.join(_row(row, columns) for row in block)}</tbody>" for block in _blocks(cells))
     is_ranked = any(cell.get("is_bold") or cell.get("is_italic") for row in cells["rows"] for cell in row)
-    notes = [f"{NOTE} {ALL_BOLD}" if _is_all_bold(cells["rows"]) else NOTE] if is_ranked else []
+    notes = [f"{NOTE} {ALL_BOLD}" if _is_all_bold(cells) else NOTE] if is_ranked else []
     notes += [str(cells["note"])] if cells.get("note") else []
     said = "".join(f'<p class="note"><small>{escape(unbroken(note))}</small></p>' for note in notes)
     return f'<div class="wide"><table class="scores"><thead><tr>{head}</tr></thead>{body}</table></div>{said}'
@@ -40,7 +41,7 @@ class _Column:
     def __init__(self, rows: Sequence[Sequence[Mapping[str, Any]]], place: int) -> None:
         cells = [row[place] for row in rows]
         found = [SCORE.match(str(cell.get("text", ""))) for cell in cells]
-        scores = [match for match in found if match and match[0]]
+        scores = [match for match in found if match and match[0] not in NOTHING]
         self.place = place
         self.has_ties, self.has_intervals = (any(cell.get(name) for cell in cells) for name in ("is_tied", "interval"))
         self.mean, self.spread = (max((len(match[part] or "") for match in scores), default=0) for part in (2, 3))
@@ -48,7 +49,7 @@ class _Column:
     def lined_up(self, text: str) -> tuple[str, str]:
         """The text with room where others have digits behind the point, and its n where it has its own."""
         match = SCORE.match(text)
-        if not match or not match[0]:
+        if not match or text in NOTHING:
             return unbroken(text), ""
         count = match[4] or ""
         mean, sign, spread = text.removesuffix(f" {count}" if count else "").partition(" ± ")
@@ -69,10 +70,25 @@ def _blocks(cells: Mapping[str, Any]) -> Iterator[Sequence[Sequence[Mapping[str,
         yield rows[start:end]
 
 
-def _is_all_bold(rows: Sequence[Sequence[Mapping[str, Any]]]) -> bool:
-    """True where a column of three rows or more ranks nothing."""
-    own = [row for row in rows if not any(cell.get("is_italic") for cell in row)]
-    return len(own) > 2 and any(all(cell.get("is_bold") for cell in column) for column in zip(*own, strict=True))
+def _is_all_bold(cells: Mapping[str, Any]) -> bool:
+    """True where a column of three rows or more of a block ranks nothing."""
+    return any(_ranks_nothing(column) for block in _blocks(cells) for column in zip(*(row for row in block if not _is_fixed(row)), strict=True))
+
+
+def _ranks_nothing(column: Sequence[Mapping[str, Any]]) -> bool:
+    """True where every score of a column is bold."""
+    scores = [cell for cell in column if cell.get("text") not in NOTHING]
+    return len(scores) > 2 and all(cell.get("is_bold") for cell in scores)
+
+
+def _is_head(row: Sequence[Mapping[str, Any]]) -> bool:
+    """True for the row that names a block."""
+    return len(row) > 1 and not any(str(cell.get("text", "")) for cell in row[1:])
+
+
+def _is_fixed(row: Sequence[Mapping[str, Any]]) -> bool:
+    """True for the name of a block and for published rows: neither is ranked, nor moves when people sort."""
+    return _is_head(row) or any(cell.get("is_italic") for cell in row)
 
 
 def unbroken(text: str) -> str:
@@ -88,10 +104,8 @@ def _style(place: int) -> str:
 
 
 def _row(row: Sequence[Mapping[str, Any]], columns: Sequence[_Column]) -> str:
-    """One row; `fixed` rows (the name of a block, published ones) keep their place when people sort."""
-    is_head = len(row) > 1 and not any(str(cell.get("text", "")) for cell in row[1:])
-    is_fixed = is_head or any(cell.get("is_italic") for cell in row)
-    kind = f' class="{"block " if is_head else ""}fixed"' if is_fixed else ""
+    """One row."""
+    kind = f' class="{"block " if _is_head(row) else ""}fixed"' if _is_fixed(row) else ""
     return f"<tr{kind}>{''.join(_cell(cell, column) for cell, column in zip(row, columns, strict=True))}</tr>"
 
 
@@ -106,7 +120,8 @@ def _cell(cell: Mapping[str, Any], column: _Column) -> str:
     tag, closing = ("td", "td") if column.place else ('th scope="row"', "th")
     style = f"{_style(column.place)};white-space:{'nowrap' if column.place else 'normal'}"
     value = f' data-value="{float(cell["mean"]):.6g}"' if "mean" in cell else ""
-    return f'<{tag} style="{style}"{value}>{text}{_tie(cell, column)}{_interval(cell.get("interval"), column)}{small}</{closing}>'
+    signs = "" if plain in NOTHING else f"{_tie(cell, column)}{_interval(cell.get('interval'), column)}"
+    return f'<{tag} style="{style}"{value}>{text}{signs}{small}</{closing}>'
 
 
 def _source(cell: Mapping[str, Any]) -> str:

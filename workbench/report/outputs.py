@@ -1,5 +1,7 @@
 """A cell's outputs as they stand on a page: figures with captions, headlines, tables, text; everything that needs a network or a kernel left out."""
 
+import base64
+import gzip
 import json
 import re
 from collections.abc import Collection, Mapping
@@ -13,6 +15,7 @@ from workbench.report.tables import page_table
 
 PLOTLY = "application/vnd.plotly.v1+json"
 WIDGET = "application/vnd.jupyter.widget-view+json"
+LARGE = 60_000  # letters of a figure
 ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -102,8 +105,16 @@ def plotly_figure(figure: Mapping[str, Any]) -> str:
     height = int((figure.get("layout") or {}).get("height") or 450)
     # No text in a figure can end the script element: every "<" is written as an escape.
     data = json.dumps({"data": figure.get("data", []), "layout": figure.get("layout", {})}, separators=(",", ":")).replace("<", "\\u003c")
-    plot = f'<div class="plot" style="height:{height}px"></div><script type="application/json">{data}</script><noscript>{still(figure)}</noscript>'
+    plot = f'<div class="plot" style="height:{height}px"></div>{_packed(data)}<noscript>{still(figure)}</noscript>'
     return _figure(plot, str(meta.get("caption", "")), str(meta.get("alt", "") or "a figure without a caption"))
+
+
+def _packed(data: str) -> str:
+    """The figure's data in a script element; large data compressed, so that a page stays below 1 MB."""
+    if len(data) < LARGE:
+        return f'<script type="application/json">{data}</script>'
+    packed = base64.b64encode(gzip.compress(data.encode(), 9, mtime=0)).decode()
+    return f'<script type="application/json" data-packed="gzip">{packed}</script>'
 
 
 def _figure(content: str, caption: str, alt: str) -> str:

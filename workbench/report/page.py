@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -183,6 +184,7 @@ def contents_of(body: str) -> list[dict[str, Any]]:
     return [{"level": level, "id": unescape(name), "text": text.strip()} for level, name, text in found if level > 1]
 
 
+@cache
 def environment() -> Any:
     """Jinja with escaping on: only the body that nbconvert made goes in as it is."""
     from jinja2 import Environment, FileSystemLoader

@@ -6,6 +6,7 @@ Draws what the figures of this package use: lines, marks, bands, error bars, bar
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from html import escape, unescape
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ WIDTH = 660
 SMALL = (176, 110)
 INKS = {"#1A1A1A": "currentColor", "#FFFFFF": "var(--paper)", "#E3E3E3": "var(--grid)"}
 DASH = {"dot": "1.5 3", "dash": "6 4", "dashdot": "6 3 1.5 3", "longdash": "9 4"}
-MOST_POINTS, MOST_SMALL_POINTS, MOST_CELLS, MOST_LETTERS = 400, 40, 1600, 60_000
+MOST_POINTS, MOST_SMALL_POINTS, MOST_LETTERS = 400, 40, 60_000
 
 
 def still(figure: Mapping[str, Any]) -> str:
@@ -156,12 +157,16 @@ def _bars(trace: Mapping[str, Any], traces: Sequence[Mapping[str, Any]], layout:
 def _heatmap(trace: Mapping[str, Any], x: Axis, y: Axis, most: int) -> Iterator[str]:
     """A map as rectangles in its own colours."""
     values = np.asarray(plain_array(trace.get("z")), float)
-    if values.ndim != 2 or not np.isfinite(values).any() or values.size > (MOST_CELLS if most == MOST_POINTS else MOST_CELLS // 4):
+    if values.ndim != 2 or not np.isfinite(values).any():
         return
     xs, ys = (axis.places(trace.get(name), np.arange(count)) for axis, name, count in ((x, "x", values.shape[1]), (y, "y", values.shape[0])))
     low, high = (float(trace.get(key)) if trace.get(key) is not None else edge(values) for key, edge in (("zmin", np.nanmin), ("zmax", np.nanmax)))
-    width, height = x.step(xs), y.step(ys)
-    for (row, column), value in np.ndenumerate(values):
+    rows, columns = (
+        _thinned(count, 24 if most == MOST_POINTS else 12) for count in values.shape
+    )  # a long map coarser: some of its rows and columns, wider
+    width, height = x.step(xs) * len(xs) / len(columns), y.step(ys) * len(ys) / len(rows)
+    for row, column in product(rows, columns):
+        value = values[row, column]
         if np.isfinite(value):
             color = _blended(trace.get("colorscale"), (value - low) / ((high - low) or 1.0))
             place = f'x="{xs[column] - width / 2:.1f}" y="{ys[row] - height / 2:.1f}" width="{width + 0.3:.1f}" height="{height + 0.3:.1f}"'

@@ -17,6 +17,9 @@ function themed(figure, isDark) {
   const layout = swapped(figure.layout, isDark ? INK : {});
   layout.paper_bgcolor = layout.plot_bgcolor = isDark ? "#111111" : "#FFFFFF";
   if (isDark) layout.annotations = (layout.annotations || []).map((note) => swapped(note, WORDS));
+  if (isDark) for (const key of Object.keys(layout).filter((name) => /^[xy]axis/.test(name) && layout[name].ticktext)) {
+    layout[key].ticktext = layout[key].ticktext.map((text) => String(text).replace(/#[0-9A-F]{6}/gi, (color) => WORDS[color.toUpperCase()] ?? color));
+  }
   return { data: swapped(figure.data, isDark ? INK : {}), layout };
 }
 
@@ -25,10 +28,23 @@ function isDark() {
   return chosen ? chosen === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
 }
 
+// Large figures stand in the page compressed. All are read before the first is drawn: a page that is printed cannot wait.
+const FIGURES = new Map();
+
+async function read(place) {
+  const text = place.nextElementSibling.textContent;
+  if (place.nextElementSibling.dataset.packed !== "gzip") return JSON.parse(text);
+  const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).json();
+}
+
+async function readFigures() {
+  for (const place of document.querySelectorAll(".plot")) FIGURES.set(place, await read(place));
+}
+
 function draw(dark, width) {
   if (typeof Plotly === "undefined") return;
-  for (const place of document.querySelectorAll(".plot")) {
-    const figure = JSON.parse(place.nextElementSibling.textContent);
+  for (const [place, figure] of FIGURES) {
     const { data, layout } = themed(figure, dark);
     if (width) layout.width = width;
     Plotly.react(place, data, layout, { responsive: !width, displaylogo: false, displayModeBar: false });
@@ -177,7 +193,8 @@ function startIndex() {
   }, seconds * 1000);
 }
 
-function start() {
+async function start() {
+  await readFigures();
   startTheme();
   startCode();
   startPrint();
