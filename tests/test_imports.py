@@ -13,7 +13,7 @@ PACKAGE = Path(workbench.__file__).parent
 
 LAYERS = (
     ("errors", "statistics", "resampling", "ranking", "surroundings", "locks", "storage", "clusters", "yaml_lines"),
-    ("data", "tasks", "sample_scores", "taps", "readout", "sequences", "second_order"),
+    ("data", "tasks", "sample_scores", "taps", "readout", "sequences", "second_order", "ranks", "shares", "launching"),
     ("encoders", "text", "attention", "memory", "fusion", "balance", "supervision"),
     ("model", "stages"),
     ("methods",),
@@ -22,9 +22,25 @@ LAYERS = (
     ("probes",),
     ("experiments", "outcomes", "predicting", "programs", "exporting"),
     ("studies", "sweeps"),
-    ("taxonomy", "evidence", "depth", "cases", "delta", "ladder", "rules_lab", "comparison", "pairing", "standing", "run_sets", "robust_lab"),
+    (
+        "taxonomy",
+        "evidence",
+        "depth",
+        "cases",
+        "delta",
+        "ladder",
+        "rules_lab",
+        "comparison",
+        "pairing",
+        "standing",
+        "run_sets",
+        "robust_lab",
+        "papers",
+        "claims",
+    ),
     ("report", "bench", "listing", "widgets"),
     ("cli",),
+    ("__main__",),
 )
 """From the ground up; a part may import its own layer and those below it."""
 
@@ -43,6 +59,9 @@ WITH_TORCH = {
     "readout",
     "sequences",
     "second_order",
+    "ranks",
+    "shares",
+    "launching",
     "attention",
     "memory",
     "supervision",

@@ -2,6 +2,9 @@
 
 run = fit("lf_dnn", load("opinions/starved"), balance="b_fusion", plan={"seed": 3})
 run.metrics["test"]["acc2_non0"]
+
+Where several processes were started together (torchrun, or `workbench train ... --nproc 2`), each calls `fit`, and they train together: the numbers
+are those of one process (`workbench.ranks`). Rank 0 alone writes, and `on_epoch` is called there.
 """
 
 import hashlib
@@ -10,7 +13,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +26,8 @@ from workbench.data.batch import Dataset
 from workbench.errors import TrainingError
 from workbench.model import FusionModel
 from workbench.ordering import Order, order
-from workbench.plan import Plan, check_parts, stage_plan
+from workbench.plan import Plan, check_parts, resolve_device, stage_plan
+from workbench.ranks import any_of, count, from_first, is_first, joined
 from workbench.recording import describe, epoch_means, finish, packed, watched
 from workbench.runs import Run, Workspace, discard_parts, workspace
 from workbench.stages import entered
@@ -65,16 +69,23 @@ def fit(
     identity = wanted.identity(data)
     run_id = name_run(wanted, data, identity)
     finished = Path(runs) / run_id
-    if (reuse or resume) and finished.is_dir():
-        # The same training under another name in another table is the same run.
-        found = Run.load(finished)
-        return replace(found, config={**found.config, "variant": wanted.variant})
-    model = begin(wanted, data, identity["fingerprint"])
-    with workspace(Path(runs), run_id, resume=resume) as space:
-        space.write("config.json", lambda path: path.write_text(json.dumps(describe(wanted, data, identity), indent=1)))
-        progress = Progress(model, wanted, data, space, checkpoint_seconds)
-        progress.run(on_epoch)
-        return Run.load(finish(space, model, data, wanted, progress))
+    with joined(has_cuda=resolve_device(wanted.plan.device).type == "cuda"):
+        if (reuse or resume) and (found := from_first(lambda: Run.load(finished) if finished.is_dir() else None)):
+            # The same training under another name in another table is the same run.
+            return replace(found, config={**found.config, "variant": wanted.variant})
+        model = begin(wanted, data, identity["fingerprint"])
+        with desk(Path(runs), run_id, resume=resume) as space:
+            if space is not None:
+                facts = {**describe(wanted, data, identity), "ranks": count()}
+                space.write("config.json", lambda path: path.write_text(json.dumps(facts, indent=1)))
+            progress = Progress(model, wanted, data, space, checkpoint_seconds)
+            progress.run(on_epoch)
+            return from_first(lambda: Run.load(finish(space, model, data, wanted, progress)))
+
+
+def desk(runs: Path, run_id: str, *, resume: bool) -> AbstractContextManager[Workspace | None]:
+    """The run's folder in the making; None for a rank that does not write."""
+    return workspace(runs, run_id, resume=resume) if is_first() else nullcontext()
 
 
 def begin(wanted: Order, data: Dataset, data_fingerprint: str) -> FusionModel:
@@ -141,16 +152,16 @@ class Progress:
         Raises:
             TrainingError: the loss became nan; the message says what is kept.
         """
-        checkpoint = self.load() if self.space.state_path.is_file() else None
+        checkpoint = self.load()
         with deferred_interrupt() as is_interrupted:
             for point in self.train(checkpoint):
-                if on_epoch is not None:
-                    self.show(point, on_epoch)
-                if is_interrupted() or time.monotonic() - self.last >= self.checkpoint_seconds:
+                stop = shown(point.epoch, on_epoch) if on_epoch is not None and is_first() else None
+                is_stopped = any_of(stop is not None or is_interrupted())
+                if self.space is not None and (is_stopped or time.monotonic() - self.last >= self.checkpoint_seconds):
                     self.save(point)
                     self.last = time.monotonic()
-                if is_interrupted():
-                    raise KeyboardInterrupt
+                if is_stopped:
+                    raise stop or KeyboardInterrupt
 
     def train(self, checkpoint: dict[str, Any] | None = None, *, on_tick: OnTick | None = None) -> Iterator["Point"]:
         """Stage by stage to the end; yields each finished epoch, which is in the record by then.
@@ -202,14 +213,6 @@ class Progress:
         stage = f"stage {self.model.stage.name}; " if self.model.stage is not None else ""
         return TrainingError(error.what, where=f"{stage}{kept}", expected=error.expected or "a finite loss", do=error.do)
 
-    def show(self, point: "Point", on_epoch: Any) -> None:
-        """Shows an epoch to the caller, who may stop the training by a KeyboardInterrupt: the epoch is kept first."""
-        try:
-            on_epoch(point.epoch)
-        except KeyboardInterrupt:
-            self.save(point)
-            raise
-
     def keep(self, epoch: Epoch) -> None:
         """Adds one epoch to the record, as plain numbers."""
         metrics = {split: {"loss": epoch.loss[split], **epoch.metrics(split)} for split in ("train", "valid")}
@@ -228,14 +231,31 @@ class Progress:
         self.space.write("state.pt", lambda path: torch.save(content, path))
         self.saved = self.space.epochs = len(self.epochs)
 
-    def load(self) -> dict[str, Any]:
-        """The checkpoint; the record takes up what it kept."""
-        content = torch.load(self.space.state_path, weights_only=True, map_location="cpu")
+    def load(self) -> dict[str, Any] | None:
+        """The checkpoint, if there is one; the record takes up what it kept."""
+        content = from_first(self._saved)
+        if content is None:
+            return None
         # A checkpoint from before there were stages is one of the whole model.
         content = {"stage": 0, **content, "epochs": [{"stage": "", "pair_means": {}, "rule": {}, **epoch} for epoch in content["epochs"]]}
         self.epochs, self.steps, self.saved = content["epochs"], [complete(steps.cpu()) for steps in content["steps"]], len(content["epochs"])
-        self.snapshots, self.space.epochs = content["snapshots"], self.saved
+        self.snapshots = content["snapshots"]
+        if self.space is not None:
+            self.space.epochs = self.saved
         return content
+
+    def _saved(self) -> dict[str, Any] | None:
+        """What is in the folder of the run."""
+        return torch.load(self.space.state_path, weights_only=True, map_location="cpu") if self.space.state_path.is_file() else None
+
+
+def shown(epoch: Epoch, on_epoch: Any) -> KeyboardInterrupt | None:
+    """Shows an epoch to the caller; the interrupt by which the training is to end, if there is one: the epoch is kept first."""
+    try:
+        on_epoch(epoch)
+    except KeyboardInterrupt as stop:
+        return stop
+    return None
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,10 @@ from torch import Tensor, nn
 from workbench.balance import Balancer
 from workbench.data.batch import Batch, Modality
 from workbench.fusion.context import Context
+from workbench.memory import FromTrain, PerSample
 from workbench.second_order import second_order
 from workbench.sequences import Steps, masked_mean
+from workbench.shares import is_cut, met
 from workbench.supervision import Supervision
 
 if TYPE_CHECKING:
@@ -82,10 +84,17 @@ class FusionModel(nn.Module):
         """Modality names in the card's order."""
         return tuple(self.encoders)
 
+    @property
+    def is_across_samples(self) -> bool:
+        """True where the fusion says that it looks at the samples of a batch together (to correlate, contrast or remember them)."""
+        return any(isinstance(part, FromTrain | PerSample) or getattr(part, "is_across_samples", False) for part in self.fusion.modules())
+
     def forward(self, batch: Batch) -> Output:
         if self.stage is not None and self.stage.reads in self.encoders:
             return self._of_one(self.stage.reads, batch)
         seen = {name: self._represented(name, batch[name]) for name in self.encoders}
+        if is_cut() and self.is_across_samples:
+            seen, batch = met(seen)
         z = {name: value for name, (value, _) in seen.items()}
         context = Context({name: mask for name, (_, mask) in seen.items()}, {name: batch[name] for name in seen}, batch.index)
         with second_order(self.training and self.balance.is_second_order):

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from workbench.errors import ConfigError, unknown
 from workbench.methods import checked
 from workbench.model import FusionModel
+from workbench.ranks import launched, local_place
 from workbench.stages import Stage
 
 Rate = Annotated[float, Field(gt=0, le=100)]
@@ -193,13 +194,17 @@ def clip(model: FusionModel, plan: Plan) -> None:
 
 
 def resolve_device(name: str) -> torch.device:
-    """`auto` is a GPU where there is one.
+    """`auto` is a GPU where there is one; of several ranks each has its own.
 
     Raises:
-        ConfigError: the device is unknown, or not on this machine.
+        ConfigError: the device is unknown, or not on this machine, or one for several ranks.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if launched() > 1 and name.startswith("cuda"):
+        if name != "cuda":
+            raise ConfigError(f"{name} is one device, and {launched()} ranks need one each", do="device=cuda: each rank takes its own")
+        name = f"cuda:{local_place()}"
     try:
         device = torch.device(name)
     except RuntimeError as error:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from workbench.model import FusionModel
+from workbench.ranks import gradients
 
 QUANTITIES = ("last_layer", "encoder", "update", "weight", "last_layer_before")
 """Traced per step and modality: mean |dL/dW_i| of the last linear layer (Eq. 7 of adaptive weight fusion), the same mean over all parameters
@@ -53,8 +54,8 @@ class StepTrace:
         """
         learned = [i for i, weight in enumerate(self.last) if weight.requires_grad]
         if self.has_before and learned and term.requires_grad:
-            gradients = torch.autograd.grad(term, [self.last[i] for i in learned], retain_graph=True, allow_unused=True)
-            for i, gradient in zip(learned, gradients, strict=True):
+            found = gradients(term, [self.last[i] for i in learned], retain_graph=True, allow_unused=True)
+            for i, gradient in zip(learned, found, strict=True):
                 if gradient is not None:
                     self.added[i].add_(gradient, alpha=share)
 

@@ -5,7 +5,7 @@
 
 Pause is not asking for the next epoch; stop is leaving the loop; changing a rate between epochs is an assignment to the plan.
 The test split is sealed in here: selection sees `valid` only. All randomness of an epoch is a function of (seed, epoch), so a resumed training
-gives the same numbers as an unbroken one.
+gives the same numbers as an unbroken one. Several processes share a training's batches where they were started together (`workbench.ranks`).
 """
 
 import os
@@ -25,7 +25,9 @@ from workbench.errors import TrainingError
 from workbench.memory import FromTrain
 from workbench.model import FusionModel
 from workbench.plan import Plan, clip, make_optimizer, resolve_device, set_rates
+from workbench.ranks import average_gradients, check_alike, from_first
 from workbench.readout import ridge_readout
+from workbench.shares import shared
 from workbench.surroundings import RANDOM, keep_freed_memory
 from workbench.taps import record
 from workbench.tasks import Task, make_task
@@ -209,7 +211,8 @@ def run_epoch(
     train, steps, train_loss, auxiliary = train_epoch(model, data["train"], plan, state.optimizer, task, number=number, held=held, on_tick=on_tick)
     with record(model, *watch) as trace:
         valid = predict(model, data["valid"], plan)
-    valid_loss = float(task.loss(valid.prediction, data["valid"].target))
+    check_alike(model)
+    valid_loss = from_first(lambda: float(task.loss(valid.prediction, data["valid"].target)))
     if not torch.isfinite(torch.tensor(valid_loss)):
         raise TrainingError(f"the valid loss became {valid_loss} in epoch {number}", do="lower the learning rate, or set clip_norm")
     rule = model.balance.readings(valid.representations, data["valid"])
@@ -265,7 +268,7 @@ def train_epoch(
         for part in group:
             batch, share = next(batches), len(part) / samples
             with autocast:
-                output = model(batch)
+                output = shared(model, batch)
             prediction = output.prediction.float() if plan.precision == "bf16" else output.prediction
             task_loss = task.loss(prediction, batch.target)
             terms = model.terms(output, batch)
@@ -281,6 +284,7 @@ def train_epoch(
             losses.append(task_loss.detach())
             predictions.append(prediction.detach())
             targets.append(batch.target)
+        average_gradients(model.parameters())
         if trace is not None:
             trace.before_rule()
         model.balance.after_backward(model)
@@ -349,7 +353,7 @@ def predict(model: FusionModel, split: Split, plan: Plan, *, rows: Tensor | None
     size = -(-count // max(1, -(-count // max(plan.batch_size, 256))))
     for batch in split.batches(size) if rows is None else split.serve(rows.split(size)):
         with autocast:
-            output = model(batch)
+            output = shared(model, batch)
         predictions.append(output.prediction.float() if plan.precision == "bf16" else output.prediction)
         representations.append(output.representations)
     joined = {name: torch.cat([part[name] for part in representations]).float() for name in representations[0]}

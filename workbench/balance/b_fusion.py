@@ -19,6 +19,7 @@ Decides:
   anything is learned: on `opinions` the joint score fell from .79 to .65-.74 with rates from .003 on. So under SGD the defaults are `FOR_SGD`: a
   tenth of the rate and a floor of .3, with which it neither helped nor hurt there. (A warm-up of 5 to 20 epochs made no difference; SGD itself
   needed a rate of .1 with momentum .9 and a patience of 30.)
+- With several ranks the exact update averages the first gradients so that the second can go through them (`workbench.ranks`).
 - `warmup_epochs` keeps w at 1 for the first epochs.
 """
 
@@ -31,6 +32,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from workbench.balance import Balancer
+from workbench.ranks import gradients
 
 if TYPE_CHECKING:
     from workbench.model import FusionModel
@@ -119,14 +121,14 @@ class BFusion(Balancer):
         """Exact: the gradient of L_w by w, through the task gradient. First order: the task gradient, where other terms would mix with it."""
         if not self.is_warm or not (self.is_exact or has_terms):
             return
-        gradients = torch.autograd.grad(task_loss, self._matrices(model), create_graph=self.is_exact, retain_graph=True)
+        found = gradients(task_loss, self._matrices(model), create_graph=self.is_exact, retain_graph=True)
         if not self.is_exact:
-            parts = [share * gradient for gradient in gradients]
+            parts = [share * gradient for gradient in found]
             self._task_gradients = [a + b for a, b in zip(self._task_gradients, parts, strict=True)] if self._task_gradients else parts
             return
-        g = self._magnitudes(gradients)
+        g = self._magnitudes(found)
         # The task loss is still to be used for its own backward: keep its graph.
-        self._step_gradient += share * torch.autograd.grad(balance_loss(g), self.weight, retain_graph=True)[0]
+        self._step_gradient += share * gradients(balance_loss(g), [self.weight], retain_graph=True)[0]
 
     @torch.no_grad()
     def after_backward(self, model: "FusionModel") -> None:

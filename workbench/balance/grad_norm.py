@@ -30,6 +30,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from workbench.balance.weighted import WeightedLosses
+from workbench.ranks import gradients
 
 if TYPE_CHECKING:
     from workbench.model import FusionModel
@@ -90,8 +91,8 @@ class GradNorm(WeightedLosses):
         if not self.is_on:
             return
         matrices = [model.projections[name].weight for name in self.modalities]
-        joint = torch.autograd.grad(task_loss, matrices, retain_graph=True)
-        alone = torch.autograd.grad(self._found.loss.sum(), matrices, retain_graph=True)
+        joint = gradients(task_loss, matrices, retain_graph=True)
+        alone = gradients(self._found.loss.sum(), matrices, retain_graph=True)
         parts = [share * gradient for gradient in (*joint, *alone)]
         self._gradients = [a + b for a, b in zip(self._gradients, parts, strict=True)] if self._gradients else parts
         self._losses += share * torch.cat([task_loss.detach()[None].to(self._losses.dtype), self._found.loss.detach()])

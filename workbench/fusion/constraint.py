@@ -131,6 +131,8 @@ class Coordinated(nn.Module):
         weight: of the loss term.
     """
 
+    is_across_samples = True
+
     def __init__(self, modalities: Sequence[str], term: Callable[[Tensor, Tensor], Tensor], *, name: str, weight: float) -> None:
         super().__init__()
         self.term, self.name, self.weight = term, name, weight
@@ -159,6 +161,8 @@ class SharedPrivate(nn.Module):
         size: width of z_i and of each part.
         weight: of the term `difference`.
     """
+
+    is_across_samples = True
 
     def __init__(self, modalities: Sequence[str], size: int, *, weight: float) -> None:
         super().__init__()

@@ -132,6 +132,7 @@ class CorrelatedFusion(nn.Module):
         if not has_correlation and skip == "none":
             raise ConfigError("without correlated representations and without skip connections nothing reaches the fusion", do="skip=added")
         self.modalities, self.skipping, self.pooling, self.has_correlation = tuple(lengths), skip, pooling, has_correlation
+        self.is_across_samples = has_correlation
         self.correlation_weight, self.reconstruction_weight, self.ridge = correlation, reconstruction, ridge
         inner = inner_size or size
         encoded = lengths if has_correlation else {}

@@ -83,6 +83,8 @@ class SynthesiseMissing(nn.Module):
         weight: weight of the generators' losses.
     """
 
+    is_across_samples = True
+
     def __init__(
         self,
         modalities: Sequence[str],

@@ -53,6 +53,8 @@ class PredictiveFusion(nn.Module):
         weight: of the loss.
     """
 
+    is_across_samples = True
+
     def __init__(self, sizes: Mapping[str, int], fusion: nn.Module, *, fused_size: int, layers: int = 1, weight: float = 0.1) -> None:
         super().__init__()
         self.fusion = fusion

@@ -26,6 +26,8 @@ class Reconstructed(nn.Module):
         weight: of the term `reconstruction`.
     """
 
+    is_across_samples = True
+
     def __init__(self, operator: nn.Module, modalities: Mapping[str, ModalitySpec], size: int, *, token_size: int, weight: float) -> None:
         super().__init__()
         self.operator, self.weight = operator, weight

@@ -34,6 +34,8 @@ class SharedSpecific(nn.Module):
         similarity, difference, reconstruction: weights of the three losses.
     """
 
+    is_across_samples = True
+
     def __init__(
         self,
         modalities: Sequence[str],

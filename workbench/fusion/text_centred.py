@@ -144,6 +144,7 @@ class CentredFusion(nn.Module):
         self.weights = {"similarity": similarity, "difference": difference} if similarity is not None or difference is not None else {}
         if self.weights and loss_on == "gates" and not has_gates:
             raise ConfigError("the losses compare what the gates are made of, and there are no gates", do="take loss_on=outputs, or leave them out")
+        self.is_across_samples = bool(self.weights)
         shared = {"layers": layers, "heads": heads, "dropout": dropout, "has_gates": has_gates, "is_full": is_full}
 
         def unimodal(name: str) -> UnimodalStream:
