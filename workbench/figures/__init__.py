@@ -86,6 +86,7 @@ HOMES = {
     "pairs_table": "compared",
     "pair_matrix": "pairs",
     "rank_plot": "ranks",
+    "verdict_forest": "verdicts",
     "TextTable": "exports",
     "save": "exports",
     "fact_table": "facts",
