@@ -1,7 +1,7 @@
 # The two commands of the README are `make report` and `make test`; each does all the set-up that it needs in .venv.
 PYTHON ?= python3
 BIN := .venv/bin
-REPORT ?= first_light
+REPORT ?= quick
 PROCESSES ?= 2
 SOURCES := workbench tests notebooks
 
@@ -37,7 +37,7 @@ bench: .venv/ready
 	@$(BIN)/workbench bench
 
 picture: .venv/ready
-	@$(BIN)/python -m workbench.report.picture reports/first_light/01_modality_imbalance.html reports/first_light.png B-fusion-on
+	@$(BIN)/python -m workbench.report.picture reports/quick/01_modality_imbalance.html reports/quick.png B-fusion-on
 
 # The pictures of the README and of the live notebooks' first cells, drawn by the end-to-end tests.
 pictures: .venv/ready

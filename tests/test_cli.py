@@ -324,13 +324,17 @@ def test_report_passes_parameters_on(call, monkeypatch, tmp_path):
         return SimpleNamespace(exit_code=1, as_dict=lambda: {"failed": 1})
 
     monkeypatch.setitem(sys.modules, "workbench.report", SimpleNamespace(run_report=run_report))
-    found = call("report", "first_light", "-p", "seeds=5", "-p", "dataset=mosi", "--out", tmp_path, "--json")
+    found = call("report", "quick", "-p", "seeds=5", "-p", "dataset=mosi", "--out", tmp_path, "--workers", 2, "--gpus", "0, 1", "--json")
     assert (found.code, json.loads(found.out)) == (1, {"failed": 1})
     assert any(line.startswith("mosi is not here") for line in asked.pop("data"))
     assert asked == {
-        "name": "first_light",
+        "name": "quick",
         "parameters": {"seeds": "5", "dataset": "mosi"},
         "out": tmp_path,
+        "workers": 2,
+        "scheduler": None,
+        "gpus": ["0", "1"],
+        "cores": None,
         "fresh": False,
         "open_page": False,
         "quiet": True,

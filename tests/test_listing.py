@@ -1,8 +1,6 @@
 """What there is, as plain rows."""
 
 import json
-import sys
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -85,10 +83,13 @@ def test_a_data_set_that_is_not_here_says_how_to_fetch_it(tmp_path, monkeypatch)
 def test_notebooks_and_reports(tmp_path, monkeypatch):
     cells = [{"cell_type": "markdown", "source": ["# Who starves?\n", "Five minutes."]}]
     (tmp_path / "01_imbalance.ipynb").write_text(json.dumps({"cells": cells}))
-    report = SimpleNamespace(notebook_folder=lambda: tmp_path, REPORTS={"first": ["01_imbalance", "02_other"]})
-    monkeypatch.setitem(sys.modules, "workbench.report", report)
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "01_imbalance.ipynb").rename(tmp_path / "notebooks" / "01_imbalance.ipynb")
+    (tmp_path / "reports").mkdir()
+    (tmp_path / "reports" / "first.yaml").write_text("title: First\npages: [01_imbalance, 02_other, 02_other]")
+    monkeypatch.setenv("WORKBENCH_NOTEBOOKS", str(tmp_path / "notebooks"))
     assert listing("notebooks") == {"01_imbalance": "Who starves?"}
-    assert listing("reports") == {"first": "01_imbalance, 02_other"}
+    assert listing("reports") == {"first": "First: 01_imbalance, 02_other"}
 
 
 def test_an_unknown_list_names_the_near():

@@ -12,15 +12,15 @@ import nbformat
 import pytest
 
 from workbench.data.card import card, cards
-from workbench.report import REPORTS, Page, run_report
+from workbench.report import find_report, report_files, run_report
 from workbench.report.page import relink
 from workbench.report.parameters import read_defaults
 from workbench.report.run import ReportResult
 
 ROOT = Path(__file__).parents[1]
 PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-PAGES = [page if isinstance(page, Page) else Page(page) for pages in REPORTS.values() for page in pages]
-HERE = [page.name for page in PAGES if not page.needs]
+PAGES = find_report("full")[1]
+HERE = [page.name for page in PAGES if page.parameters.get("dataset") not in ("mosi", "sims")]
 """The pages that a machine without downloaded data has."""
 LONGEST = 14
 """Lines of the longest code cell."""
@@ -147,19 +147,17 @@ def test_published_rows_that_it_asks_for_are_on_the_card(path):
             assert set(methods) <= {row.method for row in card(dataset).published}
 
 
-def test_the_reports_name_notebooks_that_are_there():
-    named = {page.notebook if isinstance(page, Page) else page for pages in REPORTS.values() for page in pages}
-    assert named <= {path.stem for path in PATHS}
-
-
-def test_every_notebook_is_in_a_report_and_executed_here():
+def test_every_notebook_is_in_the_full_report_and_executed_here():
     assert [path.stem for path in PATHS] == sorted({page.notebook for page in PAGES})
 
 
-def test_pages_of_their_own_parameters_are_known_to_their_notebooks():
-    for page in PAGES:
-        assert set(page.parameters) <= set(read_defaults(ROOT / "notebooks" / f"{page.notebook}.ipynb"))
-        assert not page.needs or page.needs in cards()
+@pytest.mark.parametrize("name", sorted(report_files()))
+def test_a_shipped_report_asks_for_what_its_notebooks_know_and_its_pages_are_executed_here(name):
+    _, pages, folder = find_report(name)
+    for page in pages:
+        assert set(page.parameters) <= set(read_defaults(folder / f"{page.notebook}.ipynb"))
+        assert page.parameters.get("dataset", "mosi") in cards()
+    assert {page.name for page in pages} <= {page.name for page in PAGES}
 
 
 # From top to bottom

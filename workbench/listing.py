@@ -147,9 +147,11 @@ def _notebooks() -> dict[str, str]:
 
 
 def _reports() -> dict[str, str]:
-    from workbench.report import REPORTS
+    """Title and notebooks of each report file; a notebook's name is a report, too."""
+    from workbench.report import read_report, report_files
 
-    return {name: ", ".join(map(str, pages)) for name, pages in REPORTS.items()}
+    found = {name: read_report(path) for name, path in report_files().items()}
+    return {name: f"{report.title}: {', '.join(dict.fromkeys(entry.notebook for entry in report.pages))}" for name, report in found.items()}
 
 
 def data_lines() -> list[str]:

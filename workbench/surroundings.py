@@ -21,17 +21,26 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def usable_memory() -> int:
+    """The memory that this process and all beside it may use [bytes]: the machine's, or what its container is allowed."""
+    import psutil
+
+    limits = [Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes")]
+    allowed = [int(line) for path in limits for line in _lines(path) if line.isdigit()]
+    return min([psutil.virtual_memory().total, *allowed])
+
+
 def device_words() -> str:
     """`CPU, 2 cores, no GPU` or the GPU's name, without importing torch (two seconds that nobody should wait for a first line)."""
-    cores = usable_cores()
-    models = [
-        line.split(":", 1)[1].strip()
-        for path in Path("/proc/driver/nvidia/gpus").glob("*/information")
-        for line in _lines(path)
-        if line.startswith("Model")
-    ]
+    cores, models = usable_cores(), gpu_names()
     cards = ", ".join(f"{models.count(name)} x {name}" if models.count(name) > 1 else name for name in dict.fromkeys(models))
     return f"CPU, {cores} {'core' if cores == 1 else 'cores'}, {cards or 'no GPU'}"
+
+
+def gpu_names() -> list[str]:
+    """The models of this machine's NVIDIA GPUs, in the driver's order."""
+    paths = sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))
+    return [line.split(":", 1)[1].strip() for path in paths for line in _lines(path) if line.startswith("Model")]
 
 
 def _lines(path: Path) -> list[str]:

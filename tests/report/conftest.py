@@ -8,7 +8,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from workbench.report import run_report
+from workbench.report import Page, run_report
 from workbench.report.run import ReportResult
 
 FIGURES = """
@@ -52,9 +52,10 @@ def make_notebook(tmp_path: Path) -> Callable[..., None]:
 def report(tmp_path: Path) -> Callable[..., ReportResult]:
     """Runs a report of this test's own notebooks."""
 
-    def run(*notebooks: str, **options: object) -> ReportResult:
-        options = {"parameters": {}, "stream": io.StringIO()} | options
-        return run_report("trial", out=tmp_path / "reports", notebooks=list(notebooks), notebook_dir=tmp_path / "notebooks", **options)
+    def run(*notebooks: str | Page, **options: object) -> ReportResult:
+        options = {"parameters": {}, "stream": io.StringIO(), "out": tmp_path / "reports", "workers": 1} | options
+        options = options | ({"workers": None} if "scheduler" in options or "gpus" in options else {})
+        return run_report("trial", notebooks=list(notebooks), notebook_dir=tmp_path / "notebooks", **options)
 
     return run
 

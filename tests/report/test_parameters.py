@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from workbench.errors import ConfigError
-from workbench.report.catalogue import find_notebooks, notebook_folder
+from workbench.report.catalogue import found_notebook, notebook_folder
 from workbench.report.parameters import converted, parameters_for, read_defaults
 
 
@@ -108,20 +108,10 @@ def test_values_that_cannot_be_read_are_refused(value: object, default: object, 
     assert caught.value.expected.startswith(expected)
 
 
-def test_an_unknown_report_names_the_near_one() -> None:
-    with pytest.raises(ConfigError, match='unknown report "first_ligth". Did you mean first_light'):
-        find_notebooks("first_ligth", None, None)
-
-
-def test_a_report_must_have_a_plain_name(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="cannot name a report"):
-        find_notebooks("../elsewhere", ["a"], tmp_path)
-
-
 def test_a_missing_notebook_is_named_with_those_that_are_there(tmp_path: Path) -> None:
     notebook(tmp_path, "a", "")
     with pytest.raises(ConfigError, match="the notebook b is not there") as caught:
-        find_notebooks("trial", ["a", "b"], tmp_path)
+        found_notebook(tmp_path, "b")
     assert caught.value.expected == "one of a"
 
 

@@ -109,8 +109,8 @@ def test_times() -> None:
 
 
 def test_the_command_makes_the_folder_again() -> None:
-    assert command("first_light", {"seeds": [0, 1], "dataset": "a b"}) == "workbench report first_light -p seeds=0,1 -p 'dataset=a b'"
-    assert command("first_light", {}, fresh=True) == "workbench report first_light --fresh"
+    assert command("quick", {"seeds": [0, 1], "dataset": "a b"}) == "workbench report quick -p seeds=0,1 -p 'dataset=a b'"
+    assert command("quick", {}, fresh=True) == "workbench report quick --fresh"
 
 
 def test_surroundings(tmp_path: Path) -> None:

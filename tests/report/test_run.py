@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from workbench.errors import ConfigError, WorkbenchError
-from workbench.report.record import PageRecord, page_key
+from workbench.report.inputs import page_key
+from workbench.report.record import PageRecord
 from workbench.report.run import ReportResult, run_report
 
 
@@ -145,17 +146,18 @@ def test_what_has_not_changed_is_kept(make_notebook: Callable, report: Callable)
     again = report("a")
     assert again.pages[0].is_kept and (first.index.parent / "notebooks" / "a.ipynb").read_text() == executed
     assert "unchanged" in again.index.read_text()
-    for options in ({"fresh": True}, {"parameters": {"seeds": 9}}, {"data": ["mosi 2,199 samples"]}):
+    assert report("a", data=["mosi is here now, and this page does not ask for it"]).pages[0].is_kept
+    for options in ({"fresh": True}, {"parameters": {"seeds": 9}}):
         assert not report("a", **options).pages[0].is_kept
 
 
 def test_the_key_follows_the_source_and_nothing_else(make_notebook: Callable, tmp_path: Path) -> None:
     make_notebook("a", "# A", "1")
-    before = page_key(tmp_path / "notebooks" / "a.ipynb", {}, ())
+    before = page_key(tmp_path / "notebooks" / "a.ipynb", {}, tmp_path)
     make_notebook("a", "# A", "1")
-    assert page_key(tmp_path / "notebooks" / "a.ipynb", {}, ()) == before
+    assert page_key(tmp_path / "notebooks" / "a.ipynb", {}, tmp_path) == before
     make_notebook("a", "# A", "2")
-    assert page_key(tmp_path / "notebooks" / "a.ipynb", {}, ()) != before
+    assert page_key(tmp_path / "notebooks" / "a.ipynb", {}, tmp_path) != before
 
 
 def test_an_unknown_parameter_stops_before_anything_is_written(make_notebook: Callable, report: Callable, tmp_path: Path) -> None:
@@ -198,7 +200,7 @@ def test_what_a_kernel_mutters_stays_out_of_the_progress(make_notebook: Callable
 def test_a_notebook_that_cannot_be_laid_out_is_a_failed_page(make_notebook: Callable, report: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     import workbench.report.page as pages
 
-    def broken(outputs: list) -> None:
+    def broken(*given: object) -> None:
         raise ValueError("odd output")
 
     make_notebook("a", "# A", "1")

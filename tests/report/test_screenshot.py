@@ -100,17 +100,13 @@ def test_other_pages_open_without_a_complaint(browser: Any, whole: tuple[ReportR
     page.close()
 
 
-def test_only_the_failed_can_be_shown(browser: Any, whole: tuple[ReportResult, str]) -> None:
-    page, _ = opened(browser, whole[0].index)
-    page.check("#show-failed")
-    assert [card.is_visible() for card in page.locator(".card").all()] == [False, True, True]
-    page.close()
-
-
-def test_a_page_without_scripts_still_tells_what_the_figures_show(browser: Any, whole: tuple[ReportResult, str]) -> None:
+def test_a_page_without_scripts_shows_its_figures_still(browser: Any, whole: tuple[ReportResult, str]) -> None:
     page = browser.new_page(java_script_enabled=False)
     page.goto((whole[0].index.parent / "00_good.html").as_uri())
-    assert page.get_by_text("No script runs here").is_visible()
+    assert page.locator("noscript > .note").is_visible()
+    stills = page.locator("figure .still").all()
+    assert len(stills) == 2 and all(still.is_visible() and still.bounding_box()["width"] > 400 for still in stills)
+    assert not page.locator(".plot").first.is_visible()
     assert page.locator("figcaption").first.is_visible()
     page.close()
 

@@ -1,12 +1,16 @@
-"""Which notebooks make a report, and where they are."""
+"""The pages of a report: which notebooks with which values, and which of them are made on this machine."""
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from workbench.errors import ConfigError, unknown
+from workbench.errors import ConfigError, near
+from workbench.report.parameters import parameters_for
+
+MINUTES = 120.0
+"""Time limit of a notebook, where nothing else is said [min]."""
 
 
 @dataclass(frozen=True)
@@ -17,13 +21,17 @@ class Page:
         notebook: its name.
         label: what tells this page from the notebook's other pages; part of its name.
         parameters: values by name, instead of the notebook's defaults.
-        needs: a data set; where it is not on this machine the page is left out.
+        minutes: time limit [min].
+        memory_gb: memory limit of the notebook with all that it starts [GB]; None: 90 % of the machine's.
+        about_seconds: how long it takes on two cores [s], where that is known before it was ever run.
     """
 
     notebook: str
     label: str = ""
     parameters: Mapping[str, Any] = field(default_factory=dict)
-    needs: str = ""
+    minutes: float = MINUTES
+    memory_gb: float | None = None
+    about_seconds: float = 0.0
 
     @property
     def name(self) -> str:
@@ -32,38 +40,6 @@ class Page:
 
     def __str__(self) -> str:
         return self.name
-
-
-REPORTS: dict[str, list[str | Page]] = {
-    "first_light": [
-        "00_start_here",
-        "01_modality_imbalance",
-        "02_adaptive_weight_fusion",
-        "10_know_your_data",
-        Page("10_know_your_data", "mosi", {"dataset": "mosi"}, needs="mosi"),
-    ],
-    "families": [
-        "03_five_families",
-        "04_baseline",
-        Page("04_baseline", "mfn", {"method": "mfn"}),
-        Page("04_baseline", "misa", {"method": "misa"}),
-        Page("04_baseline", "self_mm", {"method": "self_mm"}),
-    ],
-    "mldfa": [
-        "05_mldfa",
-        Page("05_mldfa", "mosi", {"dataset": "mosi"}, needs="mosi"),
-    ],
-    "mmiln": [
-        "06_mmiln",
-        Page("06_mmiln", "sims", {"dataset": "sims", "layer_range": [1, 3]}, needs="sims"),
-    ],
-    "delta": ["07_delta_attention"],
-    "sweep": ["08_sweep"],
-    "live": [Page("11_studio", parameters={"interactive": False}), Page("12_explorer", parameters={"interactive": False})],
-    "imbalance": ["09_imbalance_lab"],
-    "compare": ["20_compare"],
-    "robustness": ["14_robustness"],
-}
 
 
 def notebook_folder() -> Path:
@@ -75,34 +51,52 @@ def notebook_folder() -> Path:
     return beside if beside.is_dir() else Path("notebooks").resolve()
 
 
-def find_pages(name: str, notebooks: Sequence[str | Page] | None, given: Mapping[str, Any]) -> tuple[list[Page], list[str]]:
-    """The pages of a report, in order: those named, else those of the catalogue; and a sentence for each that is left out.
-
-    A page with parameters of its own is left out where its data set is not on this machine, and where one of those parameters is given: the
-    notebook's other page then shows what was asked for.
+def found_notebook(folder: Path, name: str) -> Path:
+    """The file of a notebook.
 
     Raises:
-        ConfigError: nobody knows the report, or no page is left.
+        ConfigError: it is not there.
     """
-    pages, left_out = [], []
-    for page in _entries(name, notebooks):
-        asked = [key for key in page.parameters if key in given]
-        if asked:
-            left_out.append(f"{page.name} is left out: {asked[0]}={given[asked[0]]} was asked for")
-        elif page.needs and not _is_here(page.needs):
-            left_out.append(f"{page.name} is left out: {page.needs} is not here (workbench data fetch {page.needs})")
+    path = folder / f"{name}.ipynb"
+    if path.is_file():
+        return path
+    here = sorted(path.stem for path in folder.glob("*.ipynb"))
+    raise ConfigError(
+        f"the notebook {name} is not there.{near(name, here)}",
+        where=str(path),
+        expected=f"one of {', '.join(here)}" if here else "a folder with notebooks",
+        do="run in a checkout of the repository, or set WORKBENCH_NOTEBOOKS to its notebooks folder",
+    )
+
+
+def settled(pages: Sequence[Page], folder: Path, given: Mapping[str, Any]) -> tuple[list[Page], list[str]]:
+    """The pages with the values given, in the types of their notebooks' defaults, and a sentence for each page that is left out.
+
+    What is given wins over what a page says itself; pages that have become the same are made once. A page that names a data set which is not on this
+    machine is left out.
+
+    Raises:
+        ConfigError: a notebook or a parameter is not there, a value cannot be read, or no page is left.
+    """
+    sources = [found_notebook(folder, page.notebook) for page in pages]
+    known = parameters_for(list(dict.fromkeys(sources)), given)
+    own = [parameters_for([source], page.parameters)[source.stem] for page, source in zip(pages, sources, strict=True)]
+    kept: list[Page] = []
+    left_out = []
+    for page, values in zip(pages, own, strict=True):
+        named = values.get("dataset")
+        made = replace(page, parameters={**values, **known[page.notebook]})
+        same = next((other for other in kept if (other.notebook, other.parameters) == (made.notebook, made.parameters)), None)
+        if same is not None:
+            asked = ", ".join(f"{key}={given[key]}" for key in given if key in values)
+            left_out.append(f"{page.name} is left out: with {asked or 'the same values'} it is {same.name}")
+        elif named and "dataset" not in given and not _is_here(named):
+            left_out.append(f"{page.name} is left out: {named} is not here (workbench data fetch {named})")
         else:
-            pages.append(page)
-    if not pages:
-        raise ConfigError(f"the report {name} has no page", where="; ".join(left_out), expected="one notebook or more")
-    return pages, left_out
-
-
-def _entries(name: str, notebooks: Sequence[str | Page] | None) -> list[Page]:
-    """What is named, or what the catalogue says."""
-    if notebooks is None and name not in REPORTS:
-        raise unknown("report", name, REPORTS, do="workbench list notebooks")
-    return [entry if isinstance(entry, Page) else Page(entry) for entry in (REPORTS[name] if notebooks is None else notebooks)]
+            kept.append(made)
+    if not kept:
+        raise ConfigError("the report has no page", where="; ".join(left_out), expected="one notebook or more")
+    return kept, left_out
 
 
 def _is_here(dataset: str) -> bool:
@@ -110,26 +104,3 @@ def _is_here(dataset: str) -> bool:
     from workbench.data import available
 
     return available(dataset)
-
-
-def find_notebooks(name: str, notebooks: Sequence[str | Page] | None, folder: Path | None) -> list[Path]:
-    """The notebooks of a report, in order, once a page: those named, else those of the catalogue.
-
-    Raises:
-        ConfigError: nobody knows the report, or one of its notebooks is not there.
-    """
-    pages = _entries(name, notebooks)
-    if "/" in name or "\\" in name or name.startswith(".") or not name:
-        raise ConfigError(f'"{name}" cannot name a report', expected="a plain word: it becomes a folder")
-    folder = Path(folder).resolve() if folder else notebook_folder()
-    paths = [folder / f"{page.notebook}.ipynb" for page in pages]
-    missing = [path for path in paths if not path.is_file()]
-    if missing:
-        here = sorted(path.stem for path in folder.glob("*.ipynb"))
-        raise ConfigError(
-            f"the notebook {missing[0].stem} is not there",
-            where=str(missing[0]),
-            expected=f"one of {', '.join(here)}" if here else "a folder with notebooks",
-            do="run in a checkout of the repository, or set WORKBENCH_NOTEBOOKS to its notebooks folder",
-        )
-    return paths

@@ -5,13 +5,14 @@ import shutil
 import sys
 import textwrap
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
 
 from workbench.report.record import PageRecord
 
 COLORS = {"done": "32", "failed": "31", "running": "1", "waiting": "2", "skipped": "33"}
+ENDED = ("done", "failed", "skipped")
 BAR = 28
 
 
@@ -27,15 +28,25 @@ def in_words(seconds: float) -> str:
 
 
 class Progress:
-    """Writes the lines of a report's making; `live` rewrites the block of pages in place."""
+    """Writes the lines of a report's making; `live` rewrites the block of pages in place.
 
-    def __init__(self, pages: Sequence[PageRecord], *, stream: TextIO | None = None, quiet: bool = False) -> None:
-        self.pages, self.stream, self.quiet = pages, stream or sys.stdout, quiet
+    Args:
+        pages: their records, which change while notebooks are executed.
+        expected: name to seconds that a page is expected to take; 0 where nobody knows.
+        stream: where it is written, instead of standard output.
+        quiet: write nothing.
+    """
+
+    def __init__(
+        self, pages: Sequence[PageRecord], *, expected: Mapping[str, float] | None = None, stream: TextIO | None = None, quiet: bool = False
+    ) -> None:
+        self.pages, self.expected, self.stream, self.quiet = pages, expected or {}, stream or sys.stdout, quiet
         is_terminal = hasattr(self.stream, "isatty") and self.stream.isatty()
         self.live = is_terminal and not os.environ.get("CI") and os.environ.get("TERM") != "dumb" and not quiet
         self.colored = self.live and not os.environ.get("NO_COLOR")
         self.started = time.monotonic()
-        self._drawn, self._page_started, self._painted = 0, self.started, 0.0
+        self._drawn, self._painted, self._at_once = 0, 0.0, 1
+        self._begun: dict[str, float] = {}
 
     def opening(self, first_line: str, data: Sequence[str], index: Path) -> None:
         """Versions and device, the three steps, and where the pages will be."""
@@ -48,7 +59,7 @@ class Progress:
 
     def starts(self, page: PageRecord) -> None:
         """A notebook starts."""
-        self._page_started = time.monotonic()
+        self._begun[page.name] = time.monotonic()
         if not self.live:
             self._line(f"  running  {page.name}")
         self.draw()
@@ -59,8 +70,9 @@ class Progress:
             self._line(self._row(page))
         self.draw()
 
-    def tick(self) -> None:
-        """Time passes: the block is drawn again, at most twice a second."""
+    def tick(self, at_once: int = 1) -> None:
+        """Time passes, and so many notebooks are executed at once: the block is drawn again, at most twice a second."""
+        self._at_once = at_once
         if self.live and time.monotonic() - self._painted > 0.45:
             self.draw()
 
@@ -100,7 +112,7 @@ class Progress:
         """`  running  01_modality_imbalance      cell 7 of 20   1:12`."""
         told, passed = "", clock(page.seconds)
         if page.status == "running":
-            told, passed = (f"cell {page.cell} of {page.cells}" if page.cells else "kernel starts"), clock(time.monotonic() - self._page_started)
+            told, passed = (f"cell {page.cell} of {page.cells}" if page.cells else "kernel starts"), clock(self._passed(page))
         elif page.status == "waiting":
             passed = ""
         elif page.error.get("cell"):
@@ -117,14 +129,31 @@ class Progress:
 
     def _bar(self) -> str:
         """The bar, how many, time passed, and after the second page about how long it still takes."""
-        ended = [page for page in self.pages if page.status in ("done", "failed", "skipped")]
+        ended = [page for page in self.pages if page.status in ENDED]
         whole = len(self.pages)
         part = BAR * len(ended) // whole
         bar = "━" * part + ("╸" if part < BAR else "") + "─" * (BAR - part - 1)
-        made = [page.seconds for page in ended if not page.is_kept]
-        left = f" · about {in_words(sum(made) / len(made) * (whole - len(ended)))} left" if len(made) > 1 and len(ended) < whole else ""
+        seconds = self.seconds_left()
+        left = f" · about {in_words(seconds)} left" if seconds else ""
         safe = "   (Ctrl-C is safe: run it again to go on)" if len(ended) < whole else ""
         return f"  {bar}  {len(ended)} of {whole} · {clock(time.monotonic() - self.started)} passed{left}{safe}"
+
+    def seconds_left(self) -> float:
+        """How long it still takes, from what each page took before (else from those that have ended); 0 where that cannot be said."""
+        made = [page.seconds for page in self.pages if page.status in ENDED and not page.is_kept]
+        usual = sum(made) / len(made) if len(made) > 1 else 0.0
+        ahead = []
+        for page in self.pages:
+            if page.status not in ENDED and not page.is_kept:
+                expected = self.expected.get(page.name) or usual
+                if not expected:
+                    return 0.0
+                ahead.append(max(expected - self._passed(page), 1.0))
+        return max(max(ahead), sum(ahead) / min(len(ahead), max(self._at_once, 1))) if ahead else 0.0
+
+    def _passed(self, page: PageRecord) -> float:
+        """Seconds since a page's notebook was begun."""
+        return time.monotonic() - self._begun.get(page.name, time.monotonic()) if page.status == "running" else 0.0
 
     def _width(self) -> int:
         return shutil.get_terminal_size((120, 24)).columns if self.live else 120
