@@ -35,6 +35,19 @@ class Places:
         return max(1, self._count)
 
 
+def _distributed() -> Any:
+    """Dask's package.
+
+    Raises:
+        ConfigError: it is not installed.
+    """
+    try:
+        import distributed
+    except ImportError as error:
+        raise ConfigError("several worker processes need dask", do="pip install 'workbench-fusion[sweep]', or --workers 1") from error
+    return distributed
+
+
 @contextmanager
 def connected(address: Any) -> Iterator[Any]:
     """A dask client.
@@ -42,10 +55,9 @@ def connected(address: Any) -> Iterator[Any]:
     Raises:
         ConfigError: the scheduler does not answer, or has no workers.
     """
-    from distributed import Client
-
+    distributed = _distributed()
     try:
-        client = Client(address, timeout=WAIT_SECONDS, set_as_default=False)
+        client = distributed.Client(address, timeout=WAIT_SECONDS, set_as_default=False)
     except (OSError, TimeoutError, ValueError) as error:
         raise ConfigError(f"no dask scheduler answers at {address}: {error}", expected="--scheduler tcp://HOST:8786", do="dask scheduler") from error
     with client:
@@ -59,8 +71,8 @@ def connected(address: Any) -> Iterator[Any]:
 @contextmanager
 def own_cluster(workers: int) -> Iterator[Any]:
     """Worker processes of this machine, named 0, 1, ... They die with this process, also where it is killed (dask watches a pipe)."""
+    distributed = _distributed()
     import dask
-    from distributed import LocalCluster
 
     settings = {
         "distributed.scheduler.allowed-failures": KILLS,
@@ -74,7 +86,7 @@ def own_cluster(workers: int) -> Iterator[Any]:
     resource_tracker.ensure_running()
     with dask.config.set(settings), _without_interrupts():
         try:
-            cluster = LocalCluster(
+            cluster = distributed.LocalCluster(
                 n_workers=workers, threads_per_worker=1, processes=True, host="127.0.0.1", memory_limit=0, silence_logs=logging.CRITICAL,
                 # No dashboard; its server starts all the same, at a free port that only this machine sees.
                 scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},

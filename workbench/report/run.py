@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -146,8 +147,8 @@ def _workers(workers: int | None, scheduler: str | None, gpus: Sequence[str], pa
 
 
 def default_workers() -> int:
-    """Notebooks at once where nothing is said: half as many as there are cores, so that each has two."""
-    return max(1, surroundings.usable_cores() // 2)
+    """Notebooks at once where nothing is said: half as many as there are cores, so that each has two; one where dask is not installed."""
+    return max(1, surroundings.usable_cores() // 2) if find_spec("distributed") else 1
 
 
 def _whole_path(value: Any) -> Any:
