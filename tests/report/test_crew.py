@@ -256,8 +256,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("workers", [1, 2])
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize(("workers", "number"), [(1, signal.SIGKILL), (2, signal.SIGKILL), (2, signal.SIGINT)])
 def test_a_driver_that_is_killed_goes_on_to_the_same_pages(make_notebook, report, tmp_path, workers, number) -> None:
     hold = f"""
 import os, pathlib, time
