@@ -113,8 +113,7 @@ def worker_gain(
 
 def say_gain(times: pd.DataFrame) -> str:
     """Each number of workers, and what the last brings beside the first."""
-    told = [
-        f"{row.workers} worker{'s' if row.workers > 1 else ''} {row.seconds:.0f} s (longest page {row.longest:.0f} s)" for row in times.itertuples()
-    ]
+    rows = list(times.itertuples())
+    told = [f"{row.workers} worker{'s' if row.workers > 1 else ''} {row.seconds:.0f} s (longest page {row.longest:.0f} s)" for row in rows]
     ratio = times["seconds"].iloc[0] / times["seconds"].iloc[-1]
     return f"{', '.join(told)}: {ratio:.2f} times as fast (at least {GAIN} is wanted)"
