@@ -241,9 +241,11 @@ def say_verdict(row: Mapping[str, Any]) -> str:
     """The verdict in words, with the reason where a claim is not testable, and what Holm's correction took away."""
     if row["verdict"] == UNTESTABLE:
         return f"{WORDS[UNTESTABLE]}: {row['reason']}"
+    if row["margin"]:
+        said = {SUPPORTED: "not worse", OPPOSITE: "found worse", NO_DIFFERENCE: "too wide to say that it is not worse"}[row["verdict"]]
+        return f"{WORDS[row['verdict']].partition(':')[0]}: {said} by more than {score(row['margin'])}"
     alone = " for all claims of this item at once (by itself it would be)" if row["is_found_alone"] else ""
-    margin = f" (not worse by more than {score(row['margin'])})" if row["margin"] else ""
-    return f"{WORDS[row['verdict']]}{alone}{margin}"
+    return f"{WORDS[row['verdict']]}{alone}"
 
 
 def claim_rows(frame: pd.DataFrame) -> list[tuple[str, str, str, str]]:

@@ -20,7 +20,7 @@ MARKS = {"supported": ("circle", INK), "opposite": ("x", INK), "no difference": 
 ROW, GAP = 27, 96
 """Pixels of a claim, and between two quantities: room for an axis with its name and the next title."""
 
-WORDS = {"supported": "supported", "opposite": "the opposite found", "no difference": "no difference found"}
+WORDS = {"supported": "supported", "opposite": "opposite found", "no difference": "no difference found"}
 
 
 def verdict_forest(frame: pd.DataFrame) -> go.Figure:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from workbench.experiments import compare
 from workbench.papers.claim import SETTINGS, Claim, Findings, Measured, UntestableError, absent, drawing
-from workbench.papers.measures import SHARE, against_constant, compares, gradient_lead, gradient_spread, seconds, weight_share
+from workbench.papers.measures import SHARE, against_constant, compares, gradient_lead, gradient_spread, has_learned, seconds, weight_share
 from workbench.papers.setup import Setup, Trainings
 from workbench.probes.linear import probe_runs
 from workbench.studies import any_draw, weigh_anew
@@ -23,7 +23,7 @@ TITLE = "Adaptive weight fusion"
 PRINTED = ("mosi", "AWF Table")
 """The card with the paper's rows, and how their source begins."""
 
-PLAN = {"learning_rate": 2e-3, "batch_size": 32}
+PLAN = {"learning_rate": 2e-3, "batch_size": 32, "probe_every": 0}
 
 SGD = {"optimizer": "sgd", "learning_rate": 0.1, "momentum": 0.9}
 """The rate with which plain networks learn under SGD on the data of this house (`workbench.studies.SGD`), at the epochs of the others."""
@@ -47,7 +47,7 @@ def findings(setup: Setup) -> Findings:
         made.missing |= {
             f"{host} (BERT){rule}": "no pretrained text encoder was asked for (has_pretrained_text)" for host in HOSTS for rule in ("", " (B)")
         }
-    return Findings(made.results, {**made.data, "drawn": data}, made.missing, {})
+    return Findings(made.results, made.data, made.missing, {})
 
 
 def hosts(setup: Setup, *, has_text: bool) -> dict[str, dict[str, Any]]:
@@ -72,7 +72,9 @@ def own(setup: Setup) -> dict[str, dict[str, Any]]:
     found = {"AWF": plain | on, "(-) GB": plain | off, "AWF (SGD)": plain | on | sgd, "(-) GB (SGD)": plain | off | sgd}
     found["(-) A-fusion"] = plain | on | {"config": {**_config(setup), "a_fusion": False}}
     small = {"mult": {"hidden_size": setup.hidden_size, "layers": 1, "memory_layers": 1}}
-    return found | {title: {"method": name, "preset": "none", "config": small.get(name, {})} | off for title, name in RIVALS.items()}
+    rivals = {title: {"method": name, "preset": "none", "config": small.get(name, {})} | off for title, name in RIVALS.items()}
+    # TFN is a host of Table 1 too, whose gradients are traced: one training for both.
+    return found | {title: one if title in HOSTS else one | {"plan": {"is_traced": False}} for title, one in rivals.items()}
 
 
 def _config(setup: Setup) -> dict[str, Any]:
@@ -91,8 +93,9 @@ def probed(modality: str) -> Any:
             if not len(table):
                 raise UntestableError(f"the data has no {modality}")
             values.append(table.set_index("seed")["value"])
-        quantity = metric_title(found.of("awf").headline)
-        return Measured(values[0], values[1], (f"{modality} inside AWF", f"{modality} inside (-) GB"), quantity)
+        metric, names = found.of("awf").headline, (f"{modality} inside AWF", f"{modality} inside (-) GB")
+        has_learned(found, "awf", dict(zip(names, values, strict=True)), metric)
+        return Measured(values[0], values[1], names, metric_title(metric))
 
     return measure
 

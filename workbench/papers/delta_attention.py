@@ -13,7 +13,7 @@ import pandas as pd
 
 from workbench import delta, ladder
 from workbench.papers.claim import SETTINGS, Claim, Findings, Measure, Measured, UntestableError, absent, drawing
-from workbench.papers.measures import against_constant, compares
+from workbench.papers.measures import against_constant, compares, has_learned
 from workbench.papers.setup import Setup, Trainings
 from workbench.probes.ladder import stage_scores
 from workbench.tasks import LOWER_IS_BETTER, metric_title
@@ -36,7 +36,7 @@ LOOKS = "idiosyncrasy"
 
 def findings(setup: Setup) -> Findings:
     """What the claims need, trained."""
-    made, notes = Trainings(), {}
+    made = Trainings()
     config = {"hidden_size": setup.hidden_size, "head_size": 8, "heads": 2, "correlated_size": 8, "post_size": setup.hidden_size}
     rival = {"hidden_size": setup.hidden_size, "layers": 1, "memory_layers": 1}
     options = setup.sizes if setup.is_planted else {}
@@ -47,7 +47,7 @@ def findings(setup: Setup) -> Findings:
     made.attempt("rivals", data, lambda: ladder.beside_rival(data, config=config, rival_config=rival, **setup.budget))
     made.add("rivals", data, lambda variants: trained(data, variants, **setup.budget), {GRAPH: {"method": GRAPH}})
     _add_looks(made, setup, config)
-    return Findings(made.results, made.data, made.missing, notes)
+    return Findings(made.results, made.data, made.missing, {})
 
 
 def _add_looks(made: Trainings, setup: Setup, config: dict) -> None:
@@ -95,6 +95,7 @@ def fused_over(block: str, name: str) -> Measure:
     def measure(found: Findings) -> Measured:
         after, metric = rung(found, delta.UNALIGNED, "fused", "fused")
         before, _ = rung(found, delta.UNALIGNED, block, name)
+        has_learned(found, delta.UNALIGNED, {"fused": after, name: before}, metric)
         return Measured(after, before, ("fused", name), metric_title(metric), metric in LOWER_IS_BETTER)
 
     return measure
@@ -104,6 +105,7 @@ def without_alignment(found: Findings) -> Measured:
     """The fused model on data as recorded against the same on aligned data."""
     after, metric = rung(found, delta.UNALIGNED, "fused", "fused")
     before, _ = rung(found, delta.ALIGNED, "fused", "fused")
+    has_learned(found, delta.UNALIGNED, {delta.UNALIGNED: after, delta.ALIGNED: before}, metric)
     return Measured(after, before, (delta.UNALIGNED, delta.ALIGNED), metric_title(metric), metric in LOWER_IS_BETTER)
 
 

@@ -34,7 +34,7 @@ def compares(after: str, before: str, *, of: str, metric: str = "", split: str =
     def measure(found: Findings) -> Measured:
         chosen = _metric(found, of, metric, task)
         values = {name: score_by_seed(found, of, name, chosen, split) for name in (after, before)}
-        _has_learned(found, of, values, chosen, split)
+        has_learned(found, of, values, chosen, split)
         return Measured(values[after], values[before], (after, before), metric_title(chosen), chosen in LOWER_IS_BETTER)
 
     return measure
@@ -72,8 +72,12 @@ def score_by_seed(found: Findings, of: str, variant: str, metric: str, split: st
     return values.astype(float)
 
 
-def _has_learned(found: Findings, of: str, values: Mapping[str, pd.Series], metric: str, split: str) -> None:
-    """Looks whether one of the variants is found better than the best constant answer.
+def has_learned(found: Findings, of: str, values: Mapping[str, pd.Series], metric: str, split: str = "test") -> None:
+    """Looks whether one of several scores is found better than that of the best constant answer.
+
+    Args:
+        of: the comparison whose data it is.
+        values: name to scores by seed.
 
     Raises:
         UntestableError: none is.

@@ -68,6 +68,7 @@ def nearer(found: Findings) -> Measured:
     """
     if found.task("rivals").kind != "regression":
         raise UntestableError("predictions that are no numbers are not nearer or further")
+    compares(depth.METHOD, depth.BASELINE, of="rivals", metric="mae")(found)  # says so where neither has learned
     errors = {name: {run.seed: _errors(run) for run in found.variant("rivals", name).runs} for name in (depth.METHOD, depth.BASELINE)}
     own, other = errors.values()
     shares = {seed: float(np.mean(np.sign(other[seed] - own[seed]) + 1) / 2) for seed in own if seed in other}
