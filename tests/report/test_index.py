@@ -106,6 +106,13 @@ def test_many_failures_do_not_push_the_table_away(tmp_path) -> None:
     assert len(soup.select(".alarm")) == 5 and "and 4 more" in soup.get_text()
 
 
+def test_the_third_table_is_folded(tmp_path) -> None:
+    apart = [page(f"{place}", table("accuracy", **{f"a{place}": 0.1, f"b{place}": 0.2})) for place in range(3)]
+    sections = BeautifulSoup(write_index(tmp_path, "x", apart, FACTS).read_text(), "html.parser").select("section.scores")
+    assert [bool(section.select("details:not(.exports) table")) for section in sections] == [False, False, True]
+    assert sections[2].summary.get_text() == "Scores of What is 2?"
+
+
 def test_data_cards_are_named_once_with_their_pages(tmp_path) -> None:
     html = write_index(tmp_path, "x", [page("01", FIRST, cards=[CARD]), page("05", OTHER, cards=[CARD])], FACTS).read_text()
     line = BeautifulSoup(html, "html.parser").select_one("ul.cards li")

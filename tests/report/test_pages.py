@@ -98,8 +98,10 @@ def test_the_data_of_a_page_are_what_its_parameters_name_and_the_machine_has(cel
 
 
 def test_a_card_goes_with_the_folder(tmp_path: Path) -> None:
-    cells = [new_markdown_cell("# A"), new_code_cell("dataset = 'opinions'", metadata={"tags": ["parameters"]})]
-    record, _ = laid_out(tmp_path, *cells)
+    text = "# A\n\n[its card](../data_cards/opinions.md), [another](../data_cards/mosi.md)"
+    cells = [new_markdown_cell(text), new_code_cell("dataset = 'opinions'", metadata={"tags": ["parameters"]})]
+    record, method = laid_out(tmp_path, *cells)
+    assert [link["href"] for link in method.select(".text a")] == ["cards/opinions.html", "../data_cards/mosi.md"]
     page = BeautifulSoup((tmp_path / "cards" / "opinions.html").read_text(), "html.parser")
     assert record.cards[0]["title"] == page.h1.get_text() and "licence:" in page.select("pre")[-1].get_text()
     asked = [tag.get("href") or tag.get("src") for tag in page.select("head link[rel=stylesheet], head script")]

@@ -10,8 +10,8 @@ from workbench.report.record import PageRecord, write_whole
 
 WORDS = {"done": "done", "failed": "failed", "skipped": "skipped", "running": "running", "waiting": "waiting"}
 ENDED = ("done", "failed", "skipped")
-MOST_TOLD, MOST_BROKEN = 2, 5
-"""Sentences and failures on the first screen; all stand below, in the list of pages."""
+MOST_TOLD, MOST_BROKEN, MOST_OPEN = 2, 5, 2
+"""Sentences, failures and open tables on the first screen; all sentences and failures stand below, in the list of pages, other tables are folded."""
 
 
 def write_index(folder: Path, name: str, pages: Sequence[PageRecord], facts: Mapping[str, Any]) -> Path:
@@ -36,6 +36,7 @@ def write_index(folder: Path, name: str, pages: Sequence[PageRecord], facts: Map
             told=finding(pages),
             broken=broken,
             most=MOST_BROKEN,
+            open=MOST_OPEN,
             changed=[page for page in pages if is_changed(page)],
             tables=joined(pages),
             cards=cards,

@@ -99,7 +99,7 @@ def write_page(
     cards = [card["name"] for card in record.cards]
     body, record.figures = render_body(notebook, folder, stop_at=record.error.get("cell", 0), cards=cards)
     names = [page.name for page in pages]
-    body, place = relink(body, names, folder, target.parent), names.index(record.name)
+    body, place = relink(body, names, folder, target.parent, cards), names.index(record.name)
     verdict = VERDICT.search(body)
     claim, rest = after_claim(body) if verdict and record.headlines else ("", body)
     page = (
@@ -164,13 +164,15 @@ def render_body(notebook: Any, folder: Path, *, stop_at: int = 0, cards: Sequenc
     return ANCHOR.sub("", body), figures
 
 
-def relink(body: str, pages: Sequence[str], source: Path, target: Path) -> str:
-    """Links beside the notebook's `source` folder as links from the page's folder `target`: a notebook of the report becomes its page."""
+def relink(body: str, pages: Sequence[str], source: Path, target: Path, cards: Sequence[str] = ()) -> str:
+    """Links beside the notebook's `source` folder as links from the page's folder `target`: notebooks and data cards with a page become their page."""
 
     def renamed(link: re.Match[str]) -> str:
         path, part = link[1], link[2] or ""
         if path.endswith(".ipynb") and path.removesuffix(".ipynb") in pages:
             return f'<a href="{path.removesuffix(".ipynb")}.html{part}"'
+        if Path(path).parent.name == "data_cards" and Path(path).stem in cards:
+            return f'<a href="cards/{Path(path).stem}.html{part}"'
         if not (source / path).exists():
             return link[0]
         return f'<a href="{Path(os.path.relpath(source / path, target)).as_posix()}{part}"'
