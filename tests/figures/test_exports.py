@@ -12,7 +12,7 @@ from bs4 import BeautifulSoup
 
 from workbench.errors import ConfigError
 from workbench.figures import TextTable, save
-from workbench.figures.forms import LATEX, latex_text
+from workbench.figures.forms import LATEX, latex_text, to_csv
 
 NASTY = r"a_b & c% #1 $x$ {y} ~z^2 \end{tabular} <b>|"
 
@@ -93,3 +93,32 @@ def test_as_text_a_tie_and_a_source_stay(table):
     assert table.frame.iloc[0, 1] == ".812 ± .014 ="
     assert "\nprinted (other features)" in repr(table)
     assert "95\u00a0% of _all_" in table._repr_html_()
+
+
+def test_cells_alone_give_a_line_a_number_with_its_block():
+    """What a page has of a table: no frame behind it."""
+    score = {"text": ".812 ± .014", "mean": 0.8123, "sd": 0.014, "low": 0.8, "high": 0.82, "n": 5, "is_bold": True}
+    printed = [{"text": "printed", "is_italic": True, "source": "other, text"}, {"text": ".830", "is_italic": True}]
+    rows = [[{"text": "digits"}, {"text": ""}], [{"text": "mine"}, score], [{"text": "none"}, {"text": "-"}], printed]
+    read = pd.read_csv(io.StringIO(to_csv({"columns": ["variant", "Acc"], "rows": rows, "blocks": [0]})))
+    assert read.columns.tolist() == [
+        "block",
+        "variant",
+        "column",
+        "text",
+        "mean",
+        "sd",
+        "low",
+        "high",
+        "n",
+        "unbeaten",
+        "tied",
+        "published",
+        "source",
+    ]
+    assert read[["block", "variant", "mean", "n", "unbeaten", "published"]].fillna(0).values.tolist() == [
+        ["digits", "mine", 0.8123, 5, 1, 0],
+        ["digits", "printed", 0, 0, 0, 1],
+    ]
+    assert read["source"].tolist()[1] == "other, text"
+    assert to_csv({"columns": ["a", "b"], "rows": [[{"text": "x, y"}, {"text": "1", "is_tied": True}]]}) == 'a,b\n"x, y",1 =\n'

@@ -4,6 +4,7 @@ import io
 
 import pandas as pd
 import pytest
+from bs4 import BeautifulSoup
 
 from workbench.errors import ConfigError
 from workbench.figures import score_table
@@ -96,3 +97,58 @@ def test_a_column_that_ranks_nothing_says_so(bold, is_said):
     published = [{"text": "published", "is_italic": True}, {"text": ".6", "is_italic": True}]
     html = html_table({"columns": ["variant", "accuracy"], "rows": [*rows, published]})
     assert ("tell nothing in it apart" in html) == is_said
+
+
+def texts(html: str, tag: str = "td") -> list[str]:
+    """The cells of a table as they are read."""
+    return [cell.get_text() for cell in BeautifulSoup(html, "html.parser").select(f"tbody {tag}")]
+
+
+def test_numbers_stand_under_one_another_at_the_point() -> None:
+    rows = [
+        [{"text": name}, {"text": text}] for name, text in (("a", ".812 ± .014"), ("b", ".81 ± .04"), ("c", "12"), ("d", "-"), ("e", "(other split)"))
+    ]
+    shown = texts(html_table({"columns": ["variant", "score"], "rows": rows}))
+    assert shown == [".812\u00a0±\u00a0.014", ".81\u2007\u00a0±\u00a0.04\u2007", "12\u2008\u2007\u2007\u2007", "-", "(other split)"]
+
+
+def test_a_tie_and_an_interval_keep_their_room_in_the_other_cells() -> None:
+    cells = [{"text": ".9", "is_bold": True, "is_tied": True, "interval": [0.1, 0.5, 0.9]}, {"text": ".8"}, {"text": "-"}]
+    shown = BeautifulSoup(html_table({"columns": ["variant", "score"], "rows": [[{"text": "x"}, cell] for cell in cells]}), "html.parser")
+    first, second, third = shown.select("tbody td")
+    assert first.svg and first.get_text() == ".9 = "
+    assert "visibility:hidden" in str(second) and "width:60px" in str(second) and not second.svg
+    assert third.decode_contents() == "-"
+
+
+def test_the_n_of_one_cell_and_a_linked_source_stand_below_it() -> None:
+    rows = [[{"text": "a", "source": "other <text>", "link": "cards/mosi.html"}, {"text": ".905 ± .007 (n = 2)", "mean": 0.905}]]
+    shown = BeautifulSoup(html_table({"columns": ["variant", "score"], "rows": rows, "note": "A note."}), "html.parser")
+    assert shown.select_one("td small").get_text() == "(n = 2)" and shown.td["data-value"] == "0.905"
+    assert (shown.th.find_next("a")["href"], shown.a.get_text()) == ("cards/mosi.html", "other <text>")
+    assert shown.select("p.note")[-1].get_text() == "A note."
+
+
+def test_each_block_has_its_own_body_and_is_judged_by_itself() -> None:
+    head, bold, plain = ({"text": "digits"}, {"text": ""}), {"text": ".5", "is_bold": True}, {"text": ".5"}
+    rows = [head, *([{"text": name}, bold] for name in "abc"), head, *([{"text": name}, plain] for name in "ab")]
+    table = {"columns": ["variant", "score"], "rows": rows, "blocks": [0, 4]}
+    shown = BeautifulSoup(html_table(table), "html.parser")
+    assert [len(body.select("tr")) for body in shown.select("tbody")] == [4, 3]
+    assert [row["class"] for row in shown.select("tr[class]")] == [["block", "fixed"]] * 2
+    assert "tell nothing in it apart" in shown.get_text()
+    assert "tell nothing in it apart" not in html_table({**table, "rows": [*rows[:3], [{"text": "c"}, plain], *rows[4:]]})
+
+
+def test_costs_are_two_columns_at_the_end() -> None:
+    costs = {"a": (1000, 0.5), "b": (2500, 0.04), "c": (float("nan"), float("nan"))}
+    frame = CLEAR.assign(parameters=CLEAR["variant"].map(lambda name: costs[name][0]), seconds=CLEAR["variant"].map(lambda name: costs[name][1]))
+    table = score_table(frame, metrics=["accuracy"])
+    assert table.frame.columns.tolist() == ["accuracy ↑ (n = 4)", "parameters ↓", "s/epoch ↓"]
+    assert table.frame[["parameters ↓", "s/epoch ↓"]].values.tolist() == [["1,000", "0.5"], ["2,500", "0.04"], ["-", "-"]]
+    assert score_table(frame.assign(parameters=float("nan"), seconds=float("nan")), metrics=["accuracy"]).frame.shape[1] == 1
+
+
+def test_a_published_row_keeps_the_card_it_stands_in() -> None:
+    published = pd.DataFrame([{"variant": "paper", "metric": "accuracy", "value": 0.9, "source": "Table 3", "card": "mosi"}])
+    assert [row[0].get("card") for row in score_table(CLEAR, metrics=["accuracy"], published=published).as_dict()["rows"]] == [None] * 3 + ["mosi"]

@@ -165,7 +165,7 @@ def render_body(notebook: Any, folder: Path, *, stop_at: int = 0, cards: Sequenc
 
 
 def relink(body: str, pages: Sequence[str], source: Path, target: Path, cards: Sequence[str] = ()) -> str:
-    """Links beside the notebook's `source` folder as links from the page's folder `target`: notebooks and data cards with a page become their page."""
+    """Links beside the notebook's `source` folder as links from the page's folder `target`: notebooks and cards with a page become that page."""
 
     def renamed(link: re.Match[str]) -> str:
         path, part = link[1], link[2] or ""
