@@ -320,12 +320,16 @@ def predict(
     """What a run says of samples, those of a card or your own.  Example: workbench predict runs/lf_dnn-... my_samples.json"""
     from workbench.exporting import load_exported
     from workbench.predicting import card_samples, predict_samples, read_samples_file
+    from workbench.storage import cannot_write
 
     found, is_file = load_exported(run), card.endswith(".json")
     data = read_samples_file(Path(card)) if is_file else card_samples(found, card, root=root, path=path, **_values(settings or []))
     table = predict_samples(found, data, split=split or None, ids=sample)
     if out is not None:
-        table.to_csv(out, index=False)
+        try:
+            table.to_csv(out, index=False)
+        except OSError as error:
+            raise cannot_write(out, error, saving="the predictions", elsewhere="name another file with --out FILE") from error
     for note in table.attrs["notes"]:
         typer.echo(f"note: {note}", err=True)
     if as_json:

@@ -49,7 +49,24 @@ class TrainingError(WorkbenchError):
 
 
 class StorageError(TrainingError):
-    """A file cannot be written: the disk is full, or the folder read-only. No further training can be kept there either."""
+    """A file cannot be written, and no further training can be kept there either.
+
+    Args:
+        what: one sentence: what was refused, and why.
+        kept: a sentence about what was kept.
+        where: the file.
+        elsewhere: how another folder is chosen.
+        is_full: the disk is, so that room would help.
+    """
+
+    def __init__(self, what: str, *, kept: str = "", where: str = "", elsewhere: str = "choose another folder", is_full: bool = False) -> None:
+        do = f"make room, then the same command again; or {elsewhere}" if is_full else elsewhere
+        super().__init__(f"{what} {kept}".rstrip(), where=where, do=do)
+        self.refused, self.is_full = what, is_full
+
+    def said(self, kept: str, elsewhere: str) -> "StorageError":
+        """The same refusal, where something larger ends by it."""
+        return StorageError(self.refused, kept=kept, where=self.where, elsewhere=elsewhere, is_full=self.is_full)
 
 
 def near(name: str, known: Iterable[str]) -> str:

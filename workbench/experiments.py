@@ -122,8 +122,7 @@ def compare(
             bar.update()
             bar.set_postfix_str(f"{name}, seed {seed}")
             if isinstance(outcome, StorageError):
-                kept = f"{outcome.what} {len(done)} of {len(jobs)} runs are finished; the same call goes on."
-                raise StorageError(kept, where=outcome.where, do=outcome.do) from outcome
+                raise outcome.said(f"{len(done)} of {len(jobs)} runs are finished; the same call goes on.", "give another folder: runs=") from outcome
             if isinstance(outcome, Run):
                 done[name, seed] = outcome
             else:

@@ -85,13 +85,23 @@ def finish(space: Workspace, model: FusionModel, data: Dataset, wanted: "Order",
     if wanted.known != (WHOLE,):
         whole = {name: metrics[name] for name in SCORED if name in metrics}
         metrics["stages"] = {stage.name: stage_facts(model, data, stage, wanted.plan, task, progress.epochs, whole) for stage in wanted.known}
-    tree = xr.DataTree.from_dict(groups)
-    space.write("trace.nc", lambda path: tree.to_netcdf(path, engine="h5netcdf"))
+    trace_bytes = in_memory(xr.DataTree.from_dict(groups))
+    space.write("trace.nc", lambda path: path.write_bytes(trace_bytes))
     weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-    # Through bytes, so that a full disk is an OSError like every other file's.
     space.write("model.safetensors", lambda path: path.write_bytes(save(weights)))
     space.write("metrics.json", lambda path: path.write_text(json.dumps(without_nan(metrics), indent=1, allow_nan=False)))
     return space.finish()
+
+
+def in_memory(tree: xr.DataTree) -> memoryview:
+    """The tree as the bytes of a netCDF file: an HDF5 file that a full disk breaks off would end the whole process when Python collects it."""
+    try:
+        from dask import config
+    except ImportError:
+        return tree.to_netcdf(engine="h5netcdf")
+    # In a dask worker xarray asks the scheduler for a lock by the file's name, and bytes have none.
+    with config.set(scheduler="synchronous"):
+        return tree.to_netcdf(engine="h5netcdf")
 
 
 def scores(task: Task, said: torch.Tensor, target: torch.Tensor) -> dict[str, float]:

@@ -5,11 +5,11 @@ import os
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from workbench.errors import StorageError
+from workbench.errors import StorageError, WorkbenchError
 
 FULL = {errno.ENOSPC: "no space left", errno.EDQUOT: "the quota of this disk is used up", errno.EFBIG: "files may not be so large here"}
 LOCKED = (errno.EROFS, errno.EACCES, errno.EPERM)
@@ -40,12 +40,38 @@ def cannot_write(
     if number in FULL:
         takes = f"{path.name} needs {megabytes(needed)}, " if needed else f"for {path.name}, "
         what = f"{FULL[number]} while saving {saving or path.name} ({takes}{megabytes(free)} free at {folder})."
-        do = f"make room, then the same command again; or {elsewhere}"
     elif number in LOCKED:
-        what, do = f"{folder} cannot be written: {os.strerror(number)}.", elsewhere
+        what = f"{folder} cannot be written: {os.strerror(number)}."
     else:
-        what, do = f"could not write {path.name}: {getattr(error, 'strerror', None) or error}.", elsewhere
-    return StorageError(f"{what} {kept}".rstrip(), where=str(path), do=do)
+        what = f"could not write {path.name}: {getattr(error, 'strerror', None) or error}."
+    return StorageError(what, kept=kept, where=str(path), elsewhere=elsewhere, is_full=number in FULL)
+
+
+@contextmanager
+def refusals_said(path: Path, *, saving: str, elsewhere: str, kept: Callable[[], str] | None = None) -> Iterator[None]:
+    """What a disk refuses in the block, to whatever library, is said as `cannot_write` says it.
+
+    Args:
+        path: the file that is written where the error names none.
+        saving, elsewhere: see `cannot_write`.
+        kept: gives a sentence about what was kept; where it is given, errors that are said already are said anew with it.
+
+    Raises:
+        StorageError: the disk is full, or the folder read-only.
+    """
+    try:
+        yield
+    except StorageError as error:
+        if kept is None:
+            raise
+        raise error.said(kept(), elsewhere) from error
+    except WorkbenchError:
+        raise
+    except Exception as error:
+        if number_of(error) is None:
+            raise
+        name = getattr(error, "filename", None)
+        raise cannot_write(Path(name) if name else path, error, saving=saving, kept=kept() if kept else "", elsewhere=elsewhere) from error
 
 
 def number_of(error: BaseException | None) -> int | None:

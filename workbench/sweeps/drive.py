@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from workbench.errors import StorageError
+from workbench.storage import number_of
 from workbench.sweeps import store as stores
 from workbench.sweeps.desk import Desk
 from workbench.sweeps.pools import Pool
@@ -24,7 +26,9 @@ def drive(
 
     Raises:
         KeyboardInterrupt: Ctrl-C; running trainings keep their checkpoints and their trials are enqueued again.
+        StorageError: what is trained cannot be kept.
     """
+    halt: StorageError | None = None
     running: dict[int, Setting] = {}
     refilled = time.monotonic()
     with interrupts(pool):
@@ -39,14 +43,29 @@ def drive(
                     progress.ended(number, setting, outcome)
                     if outcome.state != "stopped":
                         on_trial(number, outcome)
+                    if outcome.halt is not None and halt is None:
+                        halt = outcome.halt
+                        pool.is_stopping.set()
+                        pool.stop()
                 if desk.store.is_shared and time.monotonic() - refilled > stores.HEARTBEAT_SECONDS:
                     desk.refill()
                     refilled = time.monotonic()
                 progress.tick(desk)
         finally:
-            desk.release_all()
+            _release(desk)
+    if halt is not None:
+        raise halt
     if pool.is_stopping.is_set():
         raise KeyboardInterrupt
+
+
+def _release(desk: Desk) -> None:
+    """Leaves our trials to be tried again; on a full disk the next start does it."""
+    try:
+        desk.release_all()
+    except Exception as error:
+        if number_of(error) is None:
+            raise
 
 
 def _hand_out(desk: Desk, pool: Pool, make_job: Any, running: dict[int, Setting]) -> None:

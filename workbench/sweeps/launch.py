@@ -1,12 +1,13 @@
 """`sweep`: from names to a finished sweep on disk, safe against interruption at any moment."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 from workbench.data.batch import Dataset
 from workbench.errors import ConfigError
+from workbench.storage import refusals_said
 from workbench.surroundings import usable_cores
 from workbench.sweeps.describe import make_record
 from workbench.sweeps.desk import Desk, counted
@@ -78,6 +79,7 @@ def sweep(
 
     Raises:
         ConfigError: an unknown name or value, or a sweep of this name that is another one; before anything is trained.
+        StorageError: the disk is full or the folder read-only; everything finished is kept, and the same call goes on.
         KeyboardInterrupt: Ctrl-C; everything finished is kept, running trainings keep their checkpoints, and the same call goes on.
     """
     source = Source.of(data, data_options, modalities)
@@ -87,7 +89,7 @@ def sweep(
     given = {"config": dict(config or {}), "plan": dict(plan or {}), "balance": balance, "balance_config": dict(balance_config or {})}
     record = make_record(method, source, over, {**given, "preset": preset}, seeds=chosen, sampler=sampler, trials=trials, prune=prune, study=study)
     path = Path(folder) / (name or default_name(record))
-    with one_driver(path, is_shared=_is_shared(study)):
+    with _faults_said(path), one_driver(path, is_shared=_is_shared(study)):
         result = open_sweep(path, record, source, study)
         _run(result, workers=workers, scheduler=scheduler, on_trial=on_trial, has_progress=has_progress, retry_failed=retry_failed)
     return result
@@ -122,6 +124,11 @@ def _epochs(record: Record) -> int:
     return max([most, *(int(values["epochs"]) for values in record.base.get("plan.stages", {}).values() if "epochs" in values)])
 
 
+def _faults_said(path: Path, kept: Callable[[], str] | None = None) -> AbstractContextManager[None]:
+    """What the disk refuses to a sweep is said for people."""
+    return refusals_said(path / "study.db", saving=f"the sweep {path.name}", elsewhere="choose another folder with --folder FOLDER", kept=kept)
+
+
 def _is_shared(study: str | None) -> bool:
     return bool(study) and not study.startswith("sqlite")
 
@@ -146,9 +153,10 @@ def _run(
             with pool(count, scheduler, desk.reported) as trainers:
                 progress = _progress(result, desk, is_shown=has_progress)
                 try:
-                    drive(desk, trainers, make_job, metric=record.metric, progress=progress, on_trial=on_trial or (lambda number, outcome: None))
+                    with _faults_said(result.path, progress.kept):
+                        drive(desk, trainers, make_job, metric=record.metric, progress=progress, on_trial=on_trial or (lambda number, outcome: None))
                 except KeyboardInterrupt as stop:
-                    raise KeyboardInterrupt(f"Stopped. {progress.done} of {progress.total} trials kept; the same command goes on.") from stop
+                    raise KeyboardInterrupt(f"Stopped. {progress.kept()}") from stop
                 finally:
                     progress.close()
     finally:

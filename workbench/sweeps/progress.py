@@ -76,6 +76,10 @@ class Progress:
             parts.append(f"about {clock(passed / here * (self.total - self.done))} left")
         return " · ".join(parts)
 
+    def kept(self) -> str:
+        """What is there where the sweep ends early."""
+        return f"{self.done} of {self.total} trials kept; the same command goes on."
+
     def close(self) -> None:
         """Ends the line."""
         if self.is_live:

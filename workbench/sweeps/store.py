@@ -7,9 +7,11 @@ import warnings
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.errors import ConfigError
+from workbench.storage import cannot_write, number_of
 
 if TYPE_CHECKING:
     import optuna
@@ -54,9 +56,11 @@ def open_storage(url: str) -> "optuna.storages.RDBStorage":
 
     Raises:
         ConfigError: the URL is none, its driver is not installed, or its server does not answer.
+        StorageError: it is a file that cannot be written.
     """
     import optuna
     from sqlalchemy import NullPool, create_engine
+    from sqlalchemy.engine import make_url
     from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
     url = plain_url(url)
@@ -68,6 +72,8 @@ def open_storage(url: str) -> "optuna.storages.RDBStorage":
         with quiet(), _one_at_a_time(create_engine(url, poolclass=NullPool), TABLES_KEY):
             return optuna.storages.RDBStorage(url, engine_kwargs=engine, **beat)
     except (ArgumentError, ImportError, SQLAlchemyError, ValueError, RuntimeError) as error:
+        if is_file and number_of(error) is not None and (path := Path(make_url(url).database)).parent.is_dir():
+            raise cannot_write(path, error, saving=f"the study {path}", elsewhere="choose another folder with --folder FOLDER") from error
         raise _cannot_open(error) from error
 
 
@@ -136,10 +142,13 @@ class Store:
         self.is_shared = not plain_url(url).startswith("sqlite")
         self._key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
         pruner = optuna.pruners.MedianPruner(n_startup_trials=STARTUP_TRIALS, n_warmup_steps=warm_up)
+        of = {"storage": self.storage, "study_name": name, "pruner": pruner}
         with quiet(), self.alone():
-            self.study = optuna.create_study(
-                storage=self.storage, study_name=name, direction="minimize" if is_lower_better else "maximize", pruner=pruner, load_if_exists=True
-            )
+            try:
+                # First, because it writes nothing: a finished sweep can be read in a folder that is read-only.
+                self.study = optuna.load_study(**of)
+            except KeyError:
+                self.study = optuna.create_study(direction="minimize" if is_lower_better else "maximize", **of)
 
     def use_tpe(self, *, seed: int) -> None:
         """Lets trials that are not enqueued be proposed by TPE."""

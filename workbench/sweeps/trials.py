@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench import fitting
-from workbench.errors import TrainingError, WorkbenchError
+from workbench.errors import StorageError, TrainingError, WorkbenchError
 from workbench.surroundings import usable_cores
 from workbench.sweeps.settings import grouped
 from workbench.sweeps.sources import Source
@@ -76,6 +76,7 @@ class Outcome:
         seconds: of training, over the finished seeds.
         error: what was wrong.
         place: host where it ran.
+        halt: of one that is stopped because nothing can be kept: why. The whole sweep ends by it.
     """
 
     state: str
@@ -84,6 +85,7 @@ class Outcome:
     seconds: float = 0.0
     error: str = ""
     place: str = field(default_factory=socket.gethostname)
+    halt: StorageError | None = None
 
     def values(self, metric: str) -> list[float]:
         """The headline scores of the finished seeds."""
@@ -96,7 +98,7 @@ def train_setting(job: Job, report: Report) -> Outcome:
     Raises:
         KeyboardInterrupt: Ctrl-C, or `report` asked for it; the running training's checkpoint is kept.
     """
-    outcome, seed, begin = Outcome("complete"), job.seeds[0], time.time()
+    outcome, seed, begin = Outcome("complete"), job.seeds[0], time.monotonic()
     try:
         for place, seed in enumerate(job.seeds):
             data, watch = job.source.seed_data(seed), Watch(job, place, outcome.values(job.metric), report)
@@ -108,12 +110,15 @@ def train_setting(job: Job, report: Report) -> Outcome:
         return outcome
     except PrunedError:
         outcome.state = "pruned"
+    except StorageError as error:
+        # The setting is not to blame: it is tried again when there is room, from its checkpoint.
+        return Outcome("stopped", halt=error)
     except WorkbenchError as error:
         outcome.state, outcome.error = "failed", f"seed {seed}: {error}"
     except Exception as error:
         # Out of memory, a shape that does not fit: one trial's end, not the sweep's.
         outcome.state, outcome.error = "failed", f"seed {seed}: {type(error).__name__}: {error}"
-    outcome.seconds = max(outcome.seconds, time.time() - begin)
+    outcome.seconds = max(outcome.seconds, time.monotonic() - begin)
     _discard(job, seed)
     return outcome
 
