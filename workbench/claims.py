@@ -61,13 +61,19 @@ class Judged:
     frame: pd.DataFrame
     findings: Findings
 
-    def scores(self, comparison: str) -> tuple[pd.DataFrame, list[str]]:
-        """The scores of a comparison under their metrics' names for people, and these names: the headline, error and correlation where there are."""
-        results = self.findings.of(comparison)
-        known = results.scores()
-        wanted = [name for name in dict.fromkeys((results.headline, "mae", "corr", "f1_weighted")) if name in set(known["metric"])]
-        rows = known[known["metric"].isin(wanted)].dropna(subset=["value"])
-        return rows.assign(metric=rows["metric"].map(lambda name: titles([name])[0])), titles(wanted)
+    def scores(self) -> tuple[pd.DataFrame, list[str]]:
+        """Scores on test as `figures.score_table` takes them, and the metrics' names for people; no metric where nothing was trained.
+
+        The metrics are those of the paper's tables, or the headline where the task has none of them.
+        """
+        comparisons, wanted = PAPERS[self.name].SHOWN
+        made = [self.findings.results[name] for name in comparisons if name in self.findings.results]
+        if not made:
+            return pd.DataFrame(columns=["variant", "seed", "split", "metric", "value"]), []
+        known = pd.concat([results.scores() for results in made]).dropna(subset=["value"]).drop_duplicates(["variant", "seed", "metric"])
+        metrics = [name for name in wanted if name in set(known["metric"])] or [made[0].headline]
+        rows = known[known["metric"].isin(metrics)]
+        return rows.assign(metric=rows["metric"].map(lambda name: titles([name])[0])), titles(metrics)
 
     def printed(self, metrics: Sequence[str]) -> pd.DataFrame | None:
         """What the paper printed, from the data card, as `figures.score_table` takes it: never ranked, what is not as here in the source.

@@ -1,4 +1,4 @@
-"""Claims with their verdicts: each tested claim's difference with its interval, turned so that the claimed side is the right one."""
+"""Claims with their verdicts: how many have which, and each tested claim's difference, turned so that the claimed side is the right one."""
 
 import numpy as np
 import pandas as pd
@@ -9,7 +9,7 @@ from workbench.errors import DataError
 from workbench.figures import canvas, captions
 from workbench.figures.dial_lines import CUT, shown_range
 from workbench.figures.frames import checked, names
-from workbench.figures.palette import INK, PAPER, QUIET
+from workbench.figures.palette import GRID, INK, PAPER, QUIET
 
 UNTESTABLE = "not testable"
 """The verdict of a claim that nothing is drawn of."""
@@ -22,31 +22,35 @@ ROW, GAP = 27, 96
 
 WORDS = {"supported": "supported", "opposite": "opposite found", "no difference": "no difference found"}
 
+FILLS = {"supported": INK, "opposite": QUIET, "no difference": PAPER, UNTESTABLE: GRID}
+"""A bar's filling by verdict; every bar has its name beside it."""
+
 
 def verdict_forest(frame: pd.DataFrame) -> go.Figure:
-    """The tested claims of a paper, a panel a quantity: right of the line is what the paper claims; filled: supported, cross: the opposite was found.
+    """The claims of a paper. Top: how many have which verdict. Below, a panel a quantity, the tested ones: right of the line is what the paper claims.
 
     Args:
         frame: a row a claim: columns item, about, quantity, mean, low, high (after less before), side (1 or -1: the claimed sign), margin (of "on
             par": the line stands at minus the margin), verdict (`supported`, `opposite`, `no difference`, `not testable`), n.
 
     Raises:
-        DataError: a column is missing, a verdict is unknown, or no claim was tested.
+        DataError: a column is missing, a verdict is unknown, or there is no claim.
     """
     frame = checked(frame, "verdict_forest", "item", "about", "quantity", "mean", "low", "high", "side", "margin", "verdict", "n")
     strange = set(frame["verdict"]) - {*MARKS, UNTESTABLE}
     if strange:
         raise DataError(f"verdict_forest does not know the verdict {min(strange)}", expected=f"one of {', '.join([*MARKS, UNTESTABLE])}")
     tested = frame[frame["verdict"] != UNTESTABLE]
-    if not len(tested):
-        raise DataError("verdict_forest got no claim that was tested", expected="one claim with a difference, or more")
-    quantities = names(tested, "quantity")
-    figure, is_cut = _panels(tested, quantities), False
-    for row, quantity in enumerate(quantities, start=1):
+    quantities, is_cut = names(tested, "quantity"), False
+    figure = _panels([4, *(int((tested["quantity"] == quantity).sum()) for quantity in quantities)])
+    tally = {verdict: int((frame["verdict"] == verdict).sum()) for verdict in FILLS}
+    _draw_tally(figure, tally)
+    for row, quantity in enumerate(quantities, start=2):
         is_cut |= _draw(figure, tested[tested["quantity"] == quantity], quantity, row)
-    tally = tested["verdict"].value_counts()
-    counted = ", ".join(f"{int(tally.get(verdict, 0))} {word}" for verdict, word in WORDS.items())
+    counted = ", ".join(f"{tally[verdict]} {word}" for verdict, word in WORDS.items())
     told = f"Of {captions.count(len(frame), 'claim')} {len(tested)} tested: {counted}."
+    if not len(tested):
+        return captions.attach(figure, f"None of {captions.count(len(frame), 'claim')} could be tested.")
     read = "Right of the line is the side that the paper claims; filled: supported, cross: the opposite found, open: no difference found."
     seeds = (
         f"Bars: 95 % intervals of each claim by itself over {_span(tested['n'])}; found is what holds for all claims of a table or figure at once."
@@ -54,15 +58,24 @@ def verdict_forest(frame: pd.DataFrame) -> go.Figure:
     return captions.attach(figure, told, read, seeds, _margins(tested), CUT if is_cut else "")
 
 
-def _panels(tested: pd.DataFrame, quantities: list[str]) -> go.Figure:
-    """One panel a quantity, as high as it has claims."""
-    counts = [int((tested["quantity"] == quantity).sum()) for quantity in quantities]
-    inner = sum(ROW * (count + 1) for count in counts) + GAP * (len(counts) - 1)
-    shares = [ROW * (count + 1) for count in counts]
-    spacing = GAP / inner if len(counts) > 1 else 0
-    figure = make_subplots(rows=len(counts), cols=1, row_heights=shares, vertical_spacing=spacing)
-    margin = {**canvas.MARGIN, "t": 24, "l": 24}
+def _panels(counts: list[int]) -> go.Figure:
+    """Panels below each other, each as high as it has rows."""
+    heights = [ROW * (count + 1) for count in counts]
+    inner = sum(heights) + GAP * (len(counts) - 1)
+    figure = make_subplots(rows=len(counts), cols=1, row_heights=heights, vertical_spacing=GAP / inner if len(counts) > 1 else 0)
+    margin = {**canvas.MARGIN, "t": 16, "l": 24}
     return figure.update_layout(template=canvas.template(), height=inner + margin["t"] + margin["b"], margin=margin)
+
+
+def _draw_tally(figure: go.Figure, tally: dict[str, int]) -> None:
+    """The uppermost panel: a bar a verdict, its number at its end."""
+    cell, titles = {"row": 1, "col": 1}, [WORDS.get(verdict, verdict) for verdict in tally]
+    marker = {"color": [FILLS[verdict] for verdict in tally], "line": {"color": INK, "width": 1.5}}
+    drawn = {"orientation": "h", "marker": marker, "text": [str(count) for count in tally.values()], "textposition": "outside", "cliponaxis": False}
+    y = list(range(len(tally)))
+    figure.add_trace(go.Bar(x=list(tally.values()), y=y, name="claims", hovertemplate="%{x} claims<extra></extra>", **drawn), **cell)
+    figure.update_yaxes(tickvals=y, ticktext=titles, range=[len(tally) - 0.4, -0.6], **cell)
+    figure.update_xaxes(title_text="claims", range=[0, max(tally.values()) * 1.08], **cell)
 
 
 def _draw(figure: go.Figure, rows: pd.DataFrame, quantity: str, row: int) -> bool:

@@ -23,6 +23,9 @@ TITLE = "Adaptive weight fusion"
 PRINTED = ("mosi", "AWF Table")
 """The card with the paper's rows, and how their source begins."""
 
+SHOWN = (("hosts", "awf"), ("acc2_non0", "f1_non0", "mae", "corr"))
+"""Comparisons and metrics of the table of scores."""
+
 PLAN = {"learning_rate": 2e-3, "batch_size": 32, "probe_every": 0}
 
 SGD = {"optimizer": "sgd", "learning_rate": 0.1, "momentum": 0.9}

@@ -26,6 +26,9 @@ PRINTED = (ladder.PRINTED, "HDA Table")
 
 MARGIN, HALF = 0.02, 0.6
 
+SHOWN = (("rivals",), ("accuracy_top", "f1_weighted", "f1_happy", "f1_sad", "f1_anger"))
+"""Comparisons and metrics of the table of scores."""
+
 GRAPH = "graph_mfn"
 
 METRIC = "accuracy_top"
@@ -39,25 +42,28 @@ def findings(setup: Setup) -> Findings:
     made = Trainings()
     config = {"hidden_size": setup.hidden_size, "head_size": 8, "heads": 2, "correlated_size": 8, "post_size": setup.hidden_size}
     rival = {"hidden_size": setup.hidden_size, "layers": 1, "memory_layers": 1}
-    options = setup.sizes if setup.is_planted else {}
+    options, budget = setup.sizes if setup.is_planted else {}, setup.with_epochs(setup.stage_epochs)
     drawn = ladder.draws_of(setup.named(setup.emotions), setup.seeds, **options)
     for name, data in drawn.items():
-        made.attempt(name, data, lambda data=data: ladder.alone_trained(data, config=config, **setup.budget))
+        made.attempt(name, data, lambda data=data: ladder.alone_trained(data, config=config, **budget))
     data = drawn[delta.UNALIGNED]
-    made.attempt("rivals", data, lambda: ladder.beside_rival(data, config=config, rival_config=rival, **setup.budget))
-    made.add("rivals", data, lambda variants: trained(data, variants, **setup.budget), {GRAPH: {"method": GRAPH}})
+    made.attempt("rivals", data, lambda: ladder.beside_rival(data, config=config, rival_config=rival, **budget))
+    made.add("rivals", data, lambda variants: trained(data, variants, **budget), {GRAPH: {"method": GRAPH}})
     _add_looks(made, setup, config)
     return Findings(made.results, made.data, made.missing, {})
 
 
 def _add_looks(made: Trainings, setup: Setup, config: dict) -> None:
-    """Both ways to attend, with the speakers' constant looks at each value of the dial: a comparison a value."""
+    """Both ways to attend, with the speakers' constant looks at each value of the dial: a comparison a value.
+
+    Only the first stage of these trainings is read (vision alone): the others are as short as they can be.
+    """
     if not setup.is_planted:
         made.missing[LOOKS] = f"it needs speakers whose constant looks are known and can be changed, as in opinions; {setup.dataset} has none"
         return
-    stages = {"stages": {"correlation": {"epochs": min(5, setup.dial_epochs)}}}
-    ways = delta.readings(list(delta.CLAIM), config=config, plan=stages)
-    found = over_dial(LOOKS, setup.idiosyncrasy, ways, dataset=setup.dataset, options=setup.options(), **setup.with_epochs(setup.dial_epochs))
+    short = {"stages": {name: {"epochs": 1} for name in ("correlation", "fusion")}}
+    ways = delta.readings(list(delta.CLAIM), config=config, plan=short)
+    found = over_dial(LOOKS, setup.idiosyncrasy, ways, dataset=setup.dataset, options=setup.options(), **setup.with_epochs(setup.stage_epochs))
     for value, (results, data) in found.items():
         made.attempt(f"{LOOKS} {value:g}", data, lambda results=results: results)
 

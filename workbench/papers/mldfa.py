@@ -18,6 +18,9 @@ TITLE = "MLDFA"
 PRINTED = ("mosi", "MLDFA Table I")
 """The card with the paper's rows, and how their source begins."""
 
+SHOWN = (("rivals",), ("mae", "corr", "accuracy", "f1_weighted", "f1_micro"))
+"""Comparisons and metrics of the table of scores."""
+
 RATES, BATCHES, WIDTHS = (1e-4, 5e-4, 1e-3), (16, 32, 64), (128, 256, 512, 1024)
 """What the paper sweeps over; its best are 5e-4, 32 and 512."""
 

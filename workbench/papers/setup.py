@@ -26,7 +26,7 @@ class Setup:
         samples: training and test samples of simulated data, half as many in valid.
         epochs: of each training.
         balance_epochs: of the trainings of adaptive weight fusion.
-        dial_epochs: of the trainings over `idiosyncrasy`.
+        stage_epochs: of each stage of delta attention.
         hidden_size: width of the models.
         align_to: modality whose steps simulated data is averaged over; empty: as recorded.
         hidden_range: widths of MLDFA's sweep.
@@ -39,11 +39,11 @@ class Setup:
     dataset: str = "opinions/balanced"
     starved: str = "opinions/starved"
     emotions: str = "opinions/emotions"
-    seeds: int = 3
+    seeds: int = 4
     samples: int = 160
     epochs: int = 8
     balance_epochs: int = 15
-    dial_epochs: int = 8
+    stage_epochs: int = 14
     hidden_size: int = 32
     align_to: str = "text"
     hidden_range: Sequence[int] = ()
