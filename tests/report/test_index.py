@@ -56,6 +56,11 @@ def test_tables_of_the_same_variants_stand_side_by_side() -> None:
     assert [found.name for found in other.pages] == ["05"]
 
 
+def test_tables_that_share_less_than_half_their_rows_stay_apart() -> None:
+    shared = table("digits: Accuracy", joint=0.9, x=0.8, y=0.7)
+    assert len(joined([page("a", FIRST), page("b", shared)])) == 2
+
+
 def test_the_same_measured_twice_is_not_one_table() -> None:
     assert len(joined([page("a", FIRST), page("b", FIRST)])) == 2
 
