@@ -1,7 +1,9 @@
 """Data that the tests make themselves, and a folder of its own for every cache."""
 
 import os
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 # Models of the tests are so small that a second thread costs more than it brings; what the tests start inherits it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -9,6 +11,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import pytest
 import torch
+from disks import Disk, mounted
 
 from workbench.data.batch import Column, Dataset, ModalitySpec, Spec, Split, TaskSpec
 
@@ -31,6 +34,32 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """No test reads or writes the user's data root."""
     monkeypatch.setenv("WORKBENCH_DATA", str(tmp_path_factory.mktemp("data-root")))
+
+
+@pytest.fixture
+def disk(tmp_path) -> Iterator[Disk]:
+    """16 MB."""
+    (path := tmp_path / "disk").mkdir()
+    mounted("-t", "tmpfs", "-o", "size=16m", "tmpfs", path)
+    yield Disk(path)
+    subprocess.run(["umount", "-l", path], check=True)
+
+
+@pytest.fixture
+def frozen() -> Iterator[Callable[[Path], Path]]:
+    """Makes a folder read-only, as a mount is: the rights of files do not stop root."""
+    done: list[Path] = []
+
+    def call(folder: Path) -> Path:
+        folder.mkdir(exist_ok=True)
+        mounted("--bind", folder, folder)
+        done.append(folder)
+        mounted("-o", "remount,ro,bind", folder)
+        return folder
+
+    yield call
+    for folder in done:
+        subprocess.run(["umount", "-l", folder], check=True)
 
 
 def make_toy(*, classes: int = 0, labels: int = 0, train: int = 96, other: int = 40, seed: int = 0, signal: float = 1.0) -> Dataset:

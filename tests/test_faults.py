@@ -3,8 +3,7 @@
 import hashlib
 import re
 import shutil
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,54 +17,6 @@ from workbench.fitting import fit
 from workbench.runs import Run, load_all
 from workbench.storage import cannot_write, measured, number_of
 from workbench.sweeps import Sweep, sweep
-
-
-def mounted(*options: object) -> None:
-    """Mounts something, or skips the test where that is not allowed (no root, a container without the right)."""
-    done = subprocess.run(["mount", *map(str, options)], capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"a real fault needs the right to mount: {done.stderr.strip()}")
-
-
-class Disk:
-    """A small disk of its own."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def fill(self, *, but: int) -> None:
-        """Leaves so many bytes."""
-        with (self.path / "filler").open("wb") as file:
-            file.write(b"\0" * (shutil.disk_usage(self.path).free - but))
-
-    def make_room(self) -> None:
-        (self.path / "filler").unlink()
-
-
-@pytest.fixture
-def disk(tmp_path) -> Iterator[Disk]:
-    """16 MB."""
-    (path := tmp_path / "disk").mkdir()
-    mounted("-t", "tmpfs", "-o", "size=16m", "tmpfs", path)
-    yield Disk(path)
-    subprocess.run(["umount", "-l", path], check=True)
-
-
-@pytest.fixture
-def frozen() -> Iterator[Callable[[Path], Path]]:
-    """Makes a folder read-only, as a mount is: the rights of files do not stop root."""
-    done: list[Path] = []
-
-    def call(folder: Path) -> Path:
-        folder.mkdir(exist_ok=True)
-        mounted("--bind", folder, folder)
-        done.append(folder)
-        mounted("-o", "remount,ro,bind", folder)
-        return folder
-
-    yield call
-    for folder in done:
-        subprocess.run(["umount", "-l", folder], check=True)
 
 
 def contents(folder: Path) -> dict[str, str]:

@@ -6,18 +6,15 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from report.cluster import tcp_cluster
 
 from workbench import surroundings
-from workbench.errors import ConfigError, WorkbenchError
+from workbench.errors import ConfigError, StorageError
 from workbench.report import Page
-from workbench.report import record as records
 from workbench.report.crew import Executed, Here, Job, News, say_death, share_of_cores
 from workbench.report.run import ReportResult, default_workers
 
@@ -153,22 +150,24 @@ except WorkbenchError as error:
     assert report("b").exit_code == 0
 
 
-@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), OSError(30, "Read-only file system")])
-def test_a_disk_that_fills_up_ends_the_report_and_keeps_its_pages(make_notebook, report, monkeypatch, error) -> None:
+def test_a_disk_that_fills_up_ends_the_report_and_keeps_its_pages(make_notebook, report, disk) -> None:
+    filler = f"import shutil\nopen({str(disk.path / 'filler')!r}, 'wb').write(bytes(shutil.disk_usage({str(disk.path)!r}).free - 4_000))"
     make_notebook("a", "# A", "1")
+    make_notebook("b", "# B", filler, "print('x' * 50_000)")
+    with pytest.raises(StorageError, match=r"no space left while saving the report trial[\s\S]*Finished pages are kept[\s\S]*make room"):
+        report("a", "b", out=disk.path)
+    disk.make_room()
     make_notebook("b", "# B", "2")
-    write = records.write_whole
+    again = report("a", "b", out=disk.path)
+    assert [page.is_kept for page in again.pages] == [True, False] and again.exit_code == 0
+    assert not list(disk.path.rglob("*.part*"))
 
-    def full(path: Path, text: str) -> None:
-        if path.name == "b.json":
-            raise error
-        write(path, text)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(records, "write_whole", full)
-        with pytest.raises(WorkbenchError, match=rf"the report cannot be written: {error.strerror}[\s\S]*the same command goes on"):
-            report("a", "b")
-    assert [page.is_kept for page in report("a", "b").pages] == [True, False]
+def test_a_folder_that_is_read_only_is_refused_before_anything_is_executed(make_notebook, report, tmp_path, frozen) -> None:
+    make_notebook("a", "# A", f"open({str(tmp_path / 'executed')!r}, 'w')")
+    with pytest.raises(StorageError, match=r"cannot be written: Read-only file system"):
+        report("a", out=frozen(tmp_path / "frozen"))
+    assert not (tmp_path / "executed").exists()
 
 
 def test_a_crew_here_ends_its_kernel_when_it_is_stopped(make_notebook, tmp_path) -> None:
@@ -288,27 +287,6 @@ while pathlib.Path({str(tmp_path / "hold")!r}).exists():
     assert all(page.is_kept for page in again.pages)
     assert words(again) == words(unbroken)
     assert not list((tmp_path / "killed").rglob("*.part*"))
-
-
-@pytest.mark.slow
-def test_a_report_on_a_scheduler_whose_workers_come_and_go(make_notebook, report, tmp_path) -> None:
-    hold = f"import pathlib, time\npathlib.Path({str(tmp_path)!r}, 'begun').touch()\ntime.sleep(2)"
-    for name in ("a", "b", "c", "d"):
-        make_notebook(name, f"# {name}", hold, FINDING, parameters=f'word = "{name}"')
-    with tcp_cluster(1, tmp_path / "cluster") as cluster:
-
-        def change() -> None:
-            wait((tmp_path / "begun").exists)
-            cluster.add()
-            cluster.kill("w0")
-
-        changing = threading.Thread(target=change)
-        changing.start()
-        result = report("a", "b", "c", "d", scheduler=cluster.address)
-        changing.join()
-        assert list(cluster.workers()) == ["w1"]
-    assert [page.status for page in result.pages] == ["done"] * 4
-    assert [page.sentences for page in result.pages] == [[f"1 letters in {name}."] for name in "abcd"]
 
 
 def test_a_scheduler_that_does_not_answer_is_refused(make_notebook, report, monkeypatch) -> None:

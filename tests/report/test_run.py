@@ -179,7 +179,7 @@ def test_a_notebook_without_the_tag_stops_before_anything_is_written(make_notebo
 def test_a_folder_that_cannot_be_written_is_an_error(make_notebook: Callable, report: Callable, tmp_path: Path) -> None:
     make_notebook("a", "# A", "1")
     (tmp_path / "reports").write_text("a file where the folder should be")
-    with pytest.raises(WorkbenchError, match="the report cannot be written"):
+    with pytest.raises(WorkbenchError, match="could not write"):
         report("a")
 
 

@@ -1,5 +1,6 @@
 """Executes one notebook by papermill, in process, tells of each cell, and ends a notebook that takes too long or too much memory."""
 
+import json
 import logging
 import os
 import shutil
@@ -80,10 +81,11 @@ class Execution:
             self._ended.wait(5)
             self._part.unlink(missing_ok=True)
             raise
-        if self._part.exists():
+        if is_whole(self._part):
             self._part.replace(self.target)
         else:
-            self.target.unlink(missing_ok=True)  # the kernel never started: an earlier result is not this one's
+            self._part.unlink(missing_ok=True)
+            self.target.unlink(missing_ok=True)  # the kernel never started, or the disk is full: an earlier result is not this one's
 
     def _hold_limits(self, passed: float) -> None:
         """Ends the kernel where it takes more than it may."""
@@ -182,6 +184,14 @@ class Execution:
             os.killpg(os.getpgid(process.pid), signal.SIGKILL)
         else:
             process.kill()
+
+
+def is_whole(notebook: Path) -> bool:
+    """True for a notebook that was written to its end: a full disk breaks it off."""
+    try:
+        return bool(json.loads(notebook.read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return False
 
 
 def silent() -> logging.Logger:

@@ -22,6 +22,7 @@ from workbench.report.page import labelled, read_results, title_of, write_assets
 from workbench.report.parameters import command, read_defaults
 from workbench.report.progress import Progress
 from workbench.report.record import PageRecord
+from workbench.storage import cannot_write
 
 POLL_SECONDS = 0.25
 INDEX_SECONDS = 3.0
@@ -199,10 +200,8 @@ class Making:
                 write_assets(self.folder / "assets")
                 yield
         except OSError as error:
-            raise WorkbenchError(
-                f"the report cannot be written: {error.strerror or error}", where=str(self.folder),
-                expected="a folder that can be written, with room", do="give another folder (--out), or make room: the same command goes on",
-            ) from error  # fmt: skip
+            kept = "Finished pages are kept; the same command goes on."
+            raise cannot_write(self.folder, error, saving=f"the report {self.name}", kept=kept, elsewhere="write elsewhere: --out FOLDER") from error
 
     def _waiting(self, page: Page, fresh: bool) -> PageRecord:
         """The record of a page that is to come, or the earlier one where nothing has changed since."""
