@@ -250,7 +250,7 @@ def say_verdict(row: Mapping[str, Any]) -> str:
     if row["margin"]:
         said = {SUPPORTED: "not worse", OPPOSITE: "found worse", NO_DIFFERENCE: "too wide to say that it is not worse"}[row["verdict"]]
         return f"{WORDS[row['verdict']].partition(':')[0]}: {said} by more than {score(row['margin'])}"
-    alone = " for all claims of this item at once (by itself it would be)" if row["is_found_alone"] else ""
+    alone = " at once with the item's other claims (by itself it would be)" if row["is_found_alone"] else ""
     return f"{WORDS[row['verdict']]}{alone}"
 
 

@@ -27,7 +27,7 @@ FILLS = {"supported": INK, "opposite": QUIET, "no difference": PAPER, UNTESTABLE
 
 
 def verdict_forest(frame: pd.DataFrame) -> go.Figure:
-    """The claims of a paper. Top: how many have which verdict. Below, a panel a quantity, the tested ones: right of the line is what the paper claims.
+    """The claims of a paper: how many have which verdict, and below, a panel a quantity, the tested ones: right of the line is what is claimed.
 
     Args:
         frame: a row a claim: columns item, about, quantity, mean, low, high (after less before), side (1 or -1: the claimed sign), margin (of "on
@@ -89,9 +89,9 @@ def _draw(figure: go.Figure, rows: pd.DataFrame, quantity: str, row: int) -> boo
     marker = {"symbol": [form for form, _ in marks], "color": [color for _, color in marks], "size": 11, "line": {"width": 2, "color": INK}}
     bar = {"type": "data", "symmetric": False, "array": high - mean, "arrayminus": mean - low, "color": INK}
     said = [f"{canvas.safe(WORDS[verdict])}: " for verdict in rows["verdict"]]
-    figure.add_vline(x=0, line={"color": QUIET, "width": 1.5}, **cell)
     drawn = {"mode": "markers", "marker": marker, "error_x": bar, "customdata": said, "hovertemplate": "%{customdata}%{x:+.3f}<extra></extra>"}
     figure.add_trace(go.Scatter(x=mean, y=y, name=canvas.safe(quantity), **drawn), **cell)
+    figure.add_vline(x=0, line={"color": QUIET, "width": 2}, **cell)
     titles = [f"{item}, {about}" if about else item for item, about in zip(rows["item"], rows["about"], strict=True)]
     figure.update_yaxes(tickvals=y, ticktext=[canvas.safe(title) for title in titles], range=[len(rows) - 0.4, -0.6], zeroline=False, **cell)
     reach, is_cut = shown_range([0.0, *mean], [*low, *high])

@@ -18,6 +18,9 @@ from workbench.probes.linear import probe_runs
 from workbench.studies import any_draw, weigh_anew
 from workbench.tasks import metric_title
 
+DRAWN = '04_baseline with method="awf"'
+"""The notebook that draws the model."""
+
 TITLE = "Adaptive weight fusion"
 
 PRINTED = ("mosi", "AWF Table")
@@ -209,8 +212,8 @@ def _ablations() -> list[Claim]:
 CLAIMS = (
     *_table_1(),
     *_gradients(),
-    drawing("Figure 2", "The whole model: three unimodal networks, two weighted fusions, their mean."),
-    drawing("Figure 3", "Modality attention: pooled features, two layers, a weight for each modality."),
+    drawing("Figure 2", "The whole model: three unimodal networks, two weighted fusions, their mean.", DRAWN),
+    drawing("Figure 3", "Modality attention: pooled features, two layers, a weight for each modality.", DRAWN),
     Claim("Table 2", "Settings by data set: batch, rate, widths, epochs, dropout, patience.", why_not=SETTINGS),
     *_table_3(),
     *_table_4(),

@@ -19,7 +19,7 @@ from workbench.taxonomy import Data
 Direction = Literal["better", "above", "below", "on par"]
 """Which side of the difference is claimed: the better one by the metric, a larger value, a smaller value, or not worse by more than a margin."""
 
-DRAWING = "a drawing of the model, no result; the repository draws the same from a trained model"
+DRAWING = "a drawing of the model, no result"
 SETTINGS = "settings, no result; the repository has them as presets"
 COUNTS = "counts of the data, no result"
 
@@ -159,9 +159,9 @@ class Claim:
         return -1 if measured.is_error else 1
 
 
-def drawing(item: str, says: str) -> Claim:
-    """A drawing of the model."""
-    return Claim(item, says, why_not=DRAWING)
+def drawing(item: str, says: str, where: str) -> Claim:
+    """A drawing of the model; `where` is the notebook that draws it from a trained one."""
+    return Claim(item, says, why_not=f"{DRAWING}; drawn from a trained model in notebook {where}")
 
 
 def absent(item: str, about: str, says: str, why_not: str) -> Claim:

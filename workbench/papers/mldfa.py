@@ -13,6 +13,9 @@ from workbench.papers.measures import compares
 from workbench.papers.setup import Setup, Trainings
 from workbench.taxonomy import trained
 
+DRAWN = "05_mldfa"
+"""The notebook that draws the model."""
+
 TITLE = "MLDFA"
 
 PRINTED = ("mosi", "MLDFA Table I")
@@ -94,8 +97,8 @@ def _sweeps() -> list[Claim]:
 
 
 CLAIMS = (
-    drawing("Figure 1", "The parts of a transformer."),
-    drawing("Figure 2", "The whole model: encoders, alignment, gates, attention and graph."),
+    drawing("Figure 1", "The parts of a transformer.", DRAWN),
+    drawing("Figure 2", "The whole model: encoders, alignment, gates, attention and graph.", DRAWN),
     *_table_1(),
     *_sweeps(),
 )

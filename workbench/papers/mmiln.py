@@ -18,6 +18,9 @@ from workbench.papers.measures import SHARE, against_constant, compares
 from workbench.papers.setup import Setup, Trainings
 from workbench.taxonomy import trained
 
+DRAWN = "06_mmiln"
+"""The notebook that draws the model."""
+
 TITLE = "MMILN"
 
 PRINTED = ("mosi_mmsa", "MMILN Table")
@@ -122,9 +125,9 @@ def _figure_4() -> list[Claim]:
 
 
 CLAIMS = (
-    drawing("Figure 1", "Fusion of high with low features as others do it, and layer by layer."),
-    drawing("Figure 2", "The whole model."),
-    drawing("Figure 3", "One fusion layer: a gated transformer and the one that reads it into the text."),
+    drawing("Figure 1", "Fusion of high with low features as others do it, and layer by layer.", DRAWN),
+    drawing("Figure 2", "The whole model.", DRAWN),
+    drawing("Figure 3", "One fusion layer: a gated transformer and the one that reads it into the text.", DRAWN),
     Claim("Table 1", "MOSI has 1,284 / 229 / 686 samples, MOSEI 16,326 / 1,871 / 4,659.", why_not=COUNTS),
     *_table_2(),
     *_table_3(),
