@@ -5,7 +5,7 @@ REPORT ?= quick
 PROCESSES ?= 2
 SOURCES := workbench tests notebooks
 
-.PHONY: report test check format lab bench picture pictures clean
+.PHONY: report test slow check format lab bench picture pictures clean
 
 .venv/ready: pyproject.toml constraints.txt
 	@echo "[1/3] environment  .venv is being made (once, some minutes)"
@@ -17,8 +17,14 @@ SOURCES := workbench tests notebooks
 report: .venv/ready
 	@$(BIN)/workbench report $(REPORT) $(foreach p,$(P),-p $(p))
 
+PYTEST := $(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
+
+# The two halves of the suite: what is done in some minutes, and what trains, kills and executes every notebook. CI runs both.
 test: .venv/ready
-	@$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
+	@$(PYTEST) -m "not slow"
+
+slow: .venv/ready
+	@$(PYTEST) -m slow
 
 check: .venv/ready
 	@$(BIN)/ruff check $(SOURCES)
