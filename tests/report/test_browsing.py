@@ -133,15 +133,15 @@ def test_the_table_is_saved_from_its_corner(index: Path, opened: Any) -> None:
 def test_a_running_report_comes_anew_but_not_under_open_folds(tmp_path: Path, opened: Any) -> None:
     write_assets(tmp_path / "assets")
     index = write_index(tmp_path, "x", [PageRecord("01", status="running")], FACTS | {"is_running": True})
-    index.write_text(index.read_text().replace('data-reload="3"', 'data-reload="0.3"'))
+    text = index.read_text().replace('data-reload="3"', 'data-reload="0.3"')
+    index.write_text(text.replace("<details>", "<details open>", 1))
     page = opened(index)
-    with page.expect_event("load"):
-        page.wait_for_timeout(10)
-    page.wait_for_selector("html[data-drawn=yes]")
-    page.evaluate("document.querySelector('details').open = true; window.isOld = true")
+    page.evaluate("window.isOld = true")
+    page.locator("#reload", has_text="this page waits").wait_for()
     time.sleep(0.8)
     assert page.evaluate("window.isOld") is True
-    assert "this page waits" in page.locator("#reload").inner_text()
+    with page.expect_event("load"):
+        page.evaluate("document.querySelector('details').open = false")
 
 
 @pytest.mark.parametrize("width", [420, 900, 1400])
