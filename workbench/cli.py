@@ -140,20 +140,26 @@ def train(
     ] = "default",
     stages: Annotated[str, typer.Option(help="of a method trained in stages, only these, e.g. correlation,fusion; the others from --start")] = "",
     start: Annotated[Path | None, typer.Option(help="a finished run whose weights the other stages bring")] = None,
+    nproc: Annotated[
+        int, typer.Option(min=1, help="processes that share the training, one a GPU (or some cores each); the numbers are those of one")
+    ] = 1,
     as_json: Json = False,
 ) -> None:
     """Train one model and keep the run.  Example: workbench train lf_dnn opinions/starved --balance b_fusion"""
+    if nproc > 1:
+        raise typer.Exit(_train_together(nproc, {**locals(), "nproc": 1}))
     from tqdm.auto import tqdm
 
     from workbench.data import load
     from workbench.fitting import fit
+    from workbench.ranks import place
 
     groups = _grouped(settings or [])
     data = load(dataset, root=root, path=path, **groups["data"])
     if modalities:
         data = data.select(*_names(modalities))
     plan = {"seed": seed, "device": device, **groups["plan"]}
-    bar = tqdm(unit="epoch", disable=as_json or None, desc=method)
+    bar = tqdm(unit="epoch", disable=as_json or place() > 0 or None, desc=method)
 
     shown = ""
 
@@ -170,6 +176,8 @@ def train(
     with bar:
         run = fit(method, data, config=groups["config"], balance=balance, balance_config=groups["balance"], plan=plan, preset=preset,
                   stages=_names(stages), start=start, runs=runs, resume=resume, on_epoch=show)  # fmt: skip
+    if place() > 0:
+        return
     if as_json:
         _print_json({"id": run.id, "path": str(run.path), "metrics": run.metrics})
         return
@@ -183,6 +191,21 @@ def train(
         )
     typer.echo(f"Settings: {run.config['preset'] or 'the defaults'}, and those given.")
     typer.echo(f"Next: {run.path}/  ·  workbench compare --runs {runs}")
+
+
+def _train_together(nproc: int, given: dict[str, Any]) -> int:
+    """Starts the ranks of one training; the exit code of all."""
+    from workbench.launching import check_count, launch
+
+    warning = check_count(nproc, _grouped(given["settings"] or [])["plan"].get("device", given["device"]))
+    if warning:
+        typer.echo(f"note: {warning}", err=True)
+    return launch(nproc, _train_as_rank, given)
+
+
+def _train_as_rank(given: dict[str, Any]) -> int:
+    """One rank's training; its exit code."""
+    return _told(lambda: train(**given), as_json=given["as_json"])
 
 
 @app.command(rich_help_panel=TRAIN)
@@ -474,28 +497,47 @@ def _version(version: Annotated[bool, typer.Option("--version", help="print the 
 
 def main() -> None:
     """Runs the command line; errors that people can cause are printed without a traceback (with `WORKBENCH_DEBUG=1` with one)."""
+    sys.exit(_told(app, as_json="--json" in sys.argv))
+
+
+def _told(call: Any, *, as_json: bool) -> int:
+    """Calls, and says what went wrong in words for people; the exit code. Of several processes of one training only one speaks."""
     import os
 
     try:
-        app()
+        call()
     except WorkbenchError as error:
         if os.environ.get("WORKBENCH_DEBUG"):
             raise
-        if "--json" in sys.argv:
-            _print_json(error.as_dict())
-        else:
-            typer.echo(f"error: {error}", err=True)
-        sys.exit(2)
-    except SystemExit as stop:
+        if not _speaks(error):
+            return 2
+        _print_json(error.as_dict()) if as_json else typer.echo(f"error: {error}", err=True)
+        return 2
+    except (KeyboardInterrupt, SystemExit) as end:
         # typer turns Ctrl-C into exit code 130, without a word.
-        if stop.code == 130:
-            typer.echo(_words(stop) or "Stopped. Finished runs and pages are kept; the same command (train: with --resume) goes on.", err=True)
-        raise
+        stop = _interrupt(end)
+        if stop is None:
+            raise
+        if _speaks(stop):
+            typer.echo(str(stop) or "Stopped. Finished runs and pages are kept; the same command (train: with --resume) goes on.", err=True)
+        return 130
+    return 0
 
 
-def _words(stop: BaseException) -> str:
-    """What the interrupt behind an exit says, if anything."""
-    error: BaseException | None = stop
+def _speaks(error: BaseException) -> bool:
+    """True in the one process that is to say it."""
+    import os
+
+    if "RANK" not in os.environ:
+        return True
+    from workbench.ranks import speaks
+
+    return speaks(error)
+
+
+def _interrupt(end: BaseException) -> KeyboardInterrupt | None:
+    """The Ctrl-C behind an exit, if that is what it was."""
+    error: BaseException | None = end
     while error is not None and not isinstance(error, KeyboardInterrupt):
         error = error.__cause__ or error.__context__
-    return str(error) if error is not None else ""
+    return error

@@ -34,7 +34,7 @@ from workbench.errors import TrainingError
 Found = TypeVar("Found")
 
 TIMEOUT = 600.0
-"""Seconds that a rank waits for another one; `$WORKBENCH_RANK_TIMEOUT` is another number."""
+"""Seconds that a rank waits for another one; the environment variable WORKBENCH_RANK_TIMEOUT is another number."""
 
 LIKENESS = 1e-4
 """How far the ranks' weights may be apart, as a share of their size: ranks on different processors round differently."""
@@ -117,7 +117,9 @@ def joined(*, has_cuda: bool = False) -> Iterator[None]:
         yield
         return
     backend, timeout = "cpu:gloo,cuda:nccl" if has_cuda else "gloo", timedelta(seconds=waiting_time())
-    is_own = not distributed.is_initialized()
+    is_own = not distributed.is_initialized()  # Else a script has its own group, and keeps it.
+    if has_cuda:
+        torch.cuda.set_device(local_place())
     with exchange():
         if is_own:
             _store, rank, size = next(iter(distributed.rendezvous("env://", timeout=timeout)))
@@ -127,8 +129,6 @@ def joined(*, has_cuda: bool = False) -> Iterator[None]:
             group = distributed.group.WORLD
         else:
             group = distributed.new_group(backend=backend, timeout=timeout)
-    if has_cuda:
-        torch.cuda.set_device(local_place())
     _now = Team(distributed.get_rank(group), distributed.get_world_size(group), group)
     try:
         yield
@@ -153,9 +153,11 @@ def exchange() -> Iterator[None]:
     """Says what it means that an exchange between ranks failed."""
     try:
         yield
+    except torch.OutOfMemoryError:
+        raise
     except RuntimeError as error:
         what = "another rank of this training does not answer: it failed, was ended, or is too slow"
-        expected = f"an answer within {os.environ.get('WORKBENCH_RANK_TIMEOUT', f'{TIMEOUT:g}')} s ($WORKBENCH_RANK_TIMEOUT)"
+        expected = f"an answer within {waiting_time():g} s (WORKBENCH_RANK_TIMEOUT)"
         where = f"rank {place()} of {launched()}; {str(error).strip().splitlines()[0][:200]}"
         raise RankLostError(
             what, where=where, expected=expected, do="read the error of that rank; what is in the checkpoint goes on with --resume"
@@ -197,15 +199,14 @@ def check_alike(model: nn.Module) -> None:
     """
     if _now is None:
         return
-    held = [value.detach().double().abs().sum().cpu() for value in model.state_dict().values() if value.numel()]
-    own, found = torch.stack(held), [torch.zeros(len(held), dtype=torch.float64) for _ in range(_now.count)]
+    held = {name: value.double().abs().sum() for name, value in model.state_dict().items() if value.numel()}
+    own, found = torch.stack(list(held.values())).cpu(), [torch.zeros(len(held), dtype=torch.float64) for _ in range(_now.count)]
     with exchange():
         distributed.all_gather(found, own, group=_now.group)
     sizes = torch.stack(found)
     apart_by = (sizes.amax(0) - sizes.amin(0)) / sizes.amax(0).clamp_min(1e-12)
     if float(apart_by.max()) > LIKENESS:
-        names = [name for name, value in model.state_dict().items() if value.numel()]
-        what = f"the ranks no longer have the same {names[int(apart_by.argmax())]}"
+        what = f"the ranks no longer have the same {list(held)[int(apart_by.argmax())]}"
         raise TrainingError(
             what, expected="the same numbers on every rank", do="train with one process, and report it: this is an error of workbench"
         )
@@ -243,19 +244,19 @@ def gradients(loss: Tensor, parameters: Sequence[Tensor], **options: Any) -> tup
 
 @torch.no_grad()
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
-    """The mean over the ranks of every gradient that there is, in place; a parameter without one on any rank stays without."""
+    """The mean over the ranks of every gradient that there is; a parameter without one on any rank stays without."""
     if _now is None:
         return
     learned = [p for p in parameters if p.requires_grad]
     own = [p.grad if p.grad is not None else torch.zeros_like(p) for p in learned]
     has = own[0].new_tensor([float(p.grad is not None) for p in learned])
-    mean = Summed.apply(torch.cat([*(gradient.flatten() for gradient in own), has])).div_(_now.count)
-    *means, has = mean.split([*(p.numel() for p in learned), len(learned)])
-    for number, (p, mean) in enumerate(zip(learned, means, strict=True)):
-        if p.grad is not None:
-            p.grad.copy_(mean.view_as(p))
-        elif has[number] > 0:  # Waits for the device only here.
-            p.grad = mean.view_as(p).to(p.dtype).clone()
+    mean = torch.cat([*(gradient.flatten() for gradient in own), has])
+    with exchange():
+        distributed.all_reduce(mean, group=_now.group)
+    *means, has = mean.div_(_now.count).split([*(p.numel() for p in learned), len(learned)])
+    for number, (p, part) in enumerate(zip(learned, means, strict=True)):
+        if p.grad is not None or has[number] > 0:  # Waits for the device only where this rank has none.
+            p.grad = part.view_as(p).to(p.dtype)
 
 
 # Who talks.

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, distributed, nn
 from torch.nn import functional
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.overrides import TorchFunctionMode
 
 from workbench.data.batch import Batch
@@ -34,6 +35,7 @@ class Cut:
         whole: the batch.
         sizes: rows of each rank; the first have one more where it does not come out even.
         rows: this rank's.
+        is_second_order: a gradient of what the model says will be differentiated again.
         draws: random numbers while the model is asked for a share.
         is_met: what the model says is of the whole batch already.
     """
@@ -41,6 +43,7 @@ class Cut:
     whole: Batch
     sizes: list[int]
     rows: slice
+    is_second_order: bool = False
     draws: "WholeDropout | None" = None
     is_met: bool = False
 
@@ -70,6 +73,7 @@ def shared(model: Any, batch: Batch) -> Any:
     if ranks is None or len(batch) < ranks.count or _is_recorded(model):
         return model(batch)
     _cut = cut = cut_rows(batch, ranks.rank, ranks.count)
+    cut.is_second_order = model.training and model.balance.is_second_order
     try:
         if model.training:
             with WholeDropout(cut) as cut.draws:
@@ -84,6 +88,22 @@ def shared(model: Any, batch: Batch) -> Any:
         what = f"the fusion {type(model.fusion).__name__} adds loss terms ({', '.join(output.losses)}) to what {ranks.count} ranks have in shares"
         raise ConfigError(what, expected="is_across_samples = True on a fusion that looks at more than one sample", do="train with one process")
     return _whole_output(output, cut)
+
+
+def check_shared(model: nn.Module) -> None:
+    """Nothing in the model would see a share for the whole.
+
+    Raises:
+        ConfigError: a batch norm learns its statistics while there are several ranks.
+    """
+    if team() is None:
+        return
+    for name, part in model.named_modules():
+        if isinstance(part, _BatchNorm) and part.training:
+            what = f"{name} is a batch norm: with {team().count} ranks it would take a share of the batch for the whole"
+            raise ConfigError(
+                what, expected="a norm of single samples, such as LayerNorm, or one that keeps its statistics", do="train with one process"
+            )
 
 
 def _is_recorded(model: nn.Module) -> bool:
@@ -141,13 +161,15 @@ def gather(tensors: Sequence[Tensor], cut: Cut) -> list[Tensor]:
 
 
 class Gathered(torch.autograd.Function):
-    """The rows of all ranks; backward, each rank's rows get what all ranks' losses say of them."""
+    """The rows of all ranks; backward, each rank's rows get what the losses of all ranks say of them.
+
+    These are all the same, so that one's own says it all. A gradient that is differentiated again is not the same on all ranks: then they are asked.
+    """
 
     @staticmethod
     def forward(ctx, rows: Tensor, cut: Cut) -> Tensor:  # noqa: ANN001 - autograd's own
-        ctx.rows = cut.rows
-        most = max(cut.sizes)
-        own = rows.new_zeros(most, rows.shape[1])
+        ctx.rows, ctx.count, ctx.is_second_order = cut.rows, len(cut.sizes), cut.is_second_order
+        own = rows.new_zeros(max(cut.sizes), rows.shape[1])
         own[: len(rows)] = rows
         found = [torch.empty_like(own) for _ in cut.sizes]
         with exchange():
@@ -156,7 +178,8 @@ class Gathered(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:  # noqa: ANN001 - autograd's own
-        return Summed.apply(gradient)[ctx.rows], None
+        total = Summed.apply(gradient) if ctx.is_second_order else ctx.count * gradient
+        return total[ctx.rows], None
 
 
 class WholeDropout(TorchFunctionMode):

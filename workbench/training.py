@@ -27,7 +27,7 @@ from workbench.model import FusionModel
 from workbench.plan import Plan, clip, make_optimizer, resolve_device, set_rates
 from workbench.ranks import average_gradients, check_alike, from_first
 from workbench.readout import ridge_readout
-from workbench.shares import shared
+from workbench.shares import check_shared, shared
 from workbench.surroundings import RANDOM, keep_freed_memory
 from workbench.taps import record
 from workbench.tasks import Task, make_task
@@ -254,6 +254,7 @@ def train_epoch(
 ) -> tuple[tuple[Tensor, Tensor], Tensor | None, float, dict[str, float]]:
     """All training samples but the held-out rows once: (predictions, targets), traces, mean loss, mean auxiliary losses."""
     model.train()
+    check_shared(model)
     rows = epoch_rows(split, plan, number=number, held=held)
     groups = [rows[i : i + plan.accumulate] for i in range(0, len(rows), plan.accumulate)]
     trace = StepTrace(model, len(groups)) if plan.is_traced else None
