@@ -6,7 +6,6 @@
 A finished run is found again by its identity (every setting, the data's fingerprint, the version), so an interrupted comparison goes on where it was.
 """
 
-import os
 import pickle
 import signal
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,7 +25,7 @@ from workbench.errors import ConfigError, StorageError, TrainingError, Workbench
 from workbench.runs import Run, frames
 from workbench.statistics import Difference, paired_difference
 from workbench.storage import cannot_write
-from workbench.surroundings import end_with_parent, usable_cores
+from workbench.surroundings import end_with_parent, named_workers, usable_cores
 
 
 @dataclass(frozen=True)
@@ -141,11 +140,7 @@ def default_workers() -> int:
     """
     import torch
 
-    if named := os.environ.get("WORKBENCH_WORKERS"):
-        if not named.isdigit() or int(named) < 1:
-            raise ConfigError(f"WORKBENCH_WORKERS={named} is no number of processes", expected="1 or more")
-        return int(named)
-    return 1 if torch.cuda.is_available() else usable_cores()
+    return named_workers() or (1 if torch.cuda.is_available() else usable_cores())
 
 
 def _job(name: str, settings: Mapping[str, Any], seed: int, plan: Mapping[str, Any], data: Dataset | Mapping[int, Dataset]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from multiprocessing import parent_process
 from pathlib import Path
 
 import workbench
+from workbench.errors import ConfigError
 
 RANDOM = threading.RLock()
 """Held while something depends on torch's random state, which all threads of a process share: trainings take turns, epoch by epoch, and a model that
@@ -19,6 +20,20 @@ is built beside one waits."""
 def usable_cores() -> int:
     """The cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def named_workers() -> int | None:
+    """The number of processes in `WORKBENCH_WORKERS`, where several notebooks share the machine, say; None where nothing is named.
+
+    Raises:
+        ConfigError: it is no number of processes.
+    """
+    named = os.environ.get("WORKBENCH_WORKERS")
+    if not named:
+        return None
+    if not named.isdigit() or int(named) < 1:
+        raise ConfigError(f"WORKBENCH_WORKERS={named} is no number of processes", expected="1 or more")
+    return int(named)
 
 
 def usable_memory() -> int:

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from workbench.errors import ConfigError
 from workbench.sweeps import launch, trials
 from workbench.sweeps.pools import own_device
 from workbench.sweeps.trials import share_machine
@@ -54,3 +55,13 @@ def test_of_several_gpus_each_worker_has_its_own(machine):
 def test_without_a_number_there_is_one_worker_a_gpu_else_one_a_core(machine, gpus, expected):
     machine(gpus=gpus)
     assert launch.default_workers() == expected
+
+
+def test_a_sweep_keeps_to_its_share_of_the_machine(monkeypatch):
+    monkeypatch.setenv("WORKBENCH_WORKERS", "3")
+    assert launch.default_workers() == 3
+    monkeypatch.setenv("WORKBENCH_WORKERS", "0")
+    with pytest.raises(ConfigError, match="WORKBENCH_WORKERS=0 is no number of processes"):
+        launch.default_workers()
+    monkeypatch.delenv("WORKBENCH_WORKERS")
+    assert launch.default_workers() >= 1

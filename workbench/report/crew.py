@@ -10,7 +10,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -176,10 +176,12 @@ class Workers(Inbox):
 
     def stop(self) -> None:
         """Cancels what runs; each worker sees it at its next look, and ends the kernel."""
-        self.client.cancel(list(self.futures.values()), force=True)
+        open_ones = [future for future in self.futures.values() if not future.done()]
         deadline = time.monotonic() + 6
-        while any(self.client.processing().values()) and time.monotonic() < deadline:
-            time.sleep(0.1)
+        with suppress(OSError, TimeoutError):  # the scheduler is lost: its workers see it themselves
+            self.client.cancel(open_ones, force=True)
+            while open_ones and any(self.client.processing().values()) and time.monotonic() < deadline:
+                time.sleep(0.1)
 
 
 _ONE = threading.Lock()

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from importlib.util import find_spec
@@ -221,18 +221,27 @@ class Making:
         try:
             self._work(hands)
         except KeyboardInterrupt:
-            self.is_stopped = True
-            for page in self.pages:
-                page.status = "waiting" if page.status == "running" else page.status
+            self._stop()
+        except BaseException:
+            with suppress(OSError):  # a full disk may be why it ends
+                self._stop()
+            raise
         finally:
             hands.stop()
-        self.is_running = False
-        self.write_index()
         if self.is_stopped:
             self.progress.stopped()
         else:
+            self.is_running = False
+            self.write_index()
             self.progress.closing(self.index)
         return ReportResult(self.name, self.index, tuple(self.pages), time.monotonic() - self.started, self.is_stopped)
+
+    def _stop(self) -> None:
+        """The index of a report that goes on another time."""
+        self.is_running, self.is_stopped = False, True
+        for page in self.pages:
+            page.status = "waiting" if page.status == "running" else page.status
+        self.write_index()
 
     def _work(self, hands: Crew) -> None:
         """Hands notebooks out and lays out those that come back; kept pages are laid out (their neighbours may be new) while others are executed."""
@@ -325,5 +334,6 @@ class Making:
     def write_index(self) -> None:
         """The index as things stand."""
         facts = {**self.facts, "seconds": time.monotonic() - self.started, "is_running": self.is_running, "is_stopped": self.is_stopped}
+        facts["seconds_left"] = self.progress.seconds_left() if self.is_running else 0.0
         write_index(self.folder, self.name, self.pages, facts)
         self._indexed = time.monotonic()

@@ -8,7 +8,7 @@ from typing import Any
 from workbench.data.batch import Dataset
 from workbench.errors import ConfigError
 from workbench.storage import refusals_said
-from workbench.surroundings import usable_cores
+from workbench.surroundings import named_workers, usable_cores
 from workbench.sweeps.describe import make_record
 from workbench.sweeps.desk import Desk, counted
 from workbench.sweeps.drive import drive
@@ -164,10 +164,14 @@ def _run(
 
 
 def default_workers() -> int:
-    """One process a core that we may use; one a GPU where there are any."""
+    """`WORKBENCH_WORKERS`, else one process a core that we may use; one a GPU where there are any.
+
+    Raises:
+        ConfigError: `WORKBENCH_WORKERS` is no number of processes.
+    """
     import torch
 
-    return max(1, torch.cuda.device_count()) if torch.cuda.is_available() else usable_cores()
+    return named_workers() or (max(1, torch.cuda.device_count()) if torch.cuda.is_available() else usable_cores())
 
 
 def job_maker(record: Record, source: Source, runs: Path, workers: int) -> Callable[[int, Setting], Job]:
