@@ -404,8 +404,8 @@ def test_counts_add_up_and_the_sentence_says_them():
     table = claims.counts(both)
     assert table.iloc[:, 1:].to_numpy().tolist() == [[3, 1, 1, 0, 1], [1, 0, 0, 0, 1], [4, 1, 1, 0, 2]]
     assert claims.say_counts(both, Setup("mosi", seeds=1)) == (
-        "First: of 3 claims 2 tested: 1 supported, 1 opposite found, 0 no difference found; "
-        "Second: of 1 claims 0 tested: 0 supported, 0 opposite found, 0 no difference found. Data: mosi; 1 seed each."
+        "2 papers: of 4 claims 2 tested, 1 supported, 1 with the opposite found (mosi; 1 seed each). "
+        "First: of 3 claims 2 tested, 1 supported, 1 with the opposite found; Second: of 1 claim none tested."
     )
 
 

@@ -278,13 +278,18 @@ def counts(found: Sequence[Judged]) -> pd.DataFrame:
 
 
 def say_counts(found: Sequence[Judged], setup: Setup) -> str:
-    """One sentence: how many claims of each paper are supported, contradicted, not found or not testable, on which data."""
-    said = []
-    for one in found:
-        tally = one.frame["verdict"].value_counts()
-        tested = int(len(one.frame) - tally.get(UNTESTABLE, 0))
-        parts = [(SUPPORTED, "supported"), (OPPOSITE, "opposite found"), (NO_DIFFERENCE, "no difference found")]
-        told = ", ".join(f"{int(tally.get(name, 0))} {word}" for name, word in parts)
-        said.append(f"{one.title}: of {len(one.frame)} claims {tested} tested: {told}")
-    data = dict.fromkeys(setup.named(preset) for preset in (setup.dataset, setup.starved, setup.emotions))
-    return f"{'; '.join(said)}. Data: {', '.join(data)}; {setup.seeds} {'seed' if setup.seeds == 1 else 'seeds'} each."
+    """Two sentences: over all papers and of each, how many claims were tested, and what came of them; which data, how many seeds."""
+    all_claims = pd.concat([one.frame for one in found], ignore_index=True)
+    said = "; ".join(f"{one.title}: {_tally(one.frame)}" for one in found)
+    data = ", ".join(dict.fromkeys(setup.named(preset) for preset in (setup.dataset, setup.starved, setup.emotions)))
+    seeds = f"{setup.seeds} {'seed' if setup.seeds == 1 else 'seeds'} each"
+    return f"{len(found)} {'paper' if len(found) == 1 else 'papers'}: {_tally(all_claims)} ({data}; {seeds}). {said}."
+
+
+def _tally(frame: pd.DataFrame) -> str:
+    """`of 41 claims 24 tested, 9 supported, 15 without a difference found`; kinds that do not occur are left out."""
+    counted = frame["verdict"].value_counts()
+    tested = len(frame) - int(counted.get(UNTESTABLE, 0))
+    kinds = {SUPPORTED: "supported", OPPOSITE: "with the opposite found", NO_DIFFERENCE: "without a difference found"}
+    told = [f"{int(counted[name])} {word}" for name, word in kinds.items() if counted.get(name, 0)]
+    return ", ".join([f"of {len(frame)} {'claim' if len(frame) == 1 else 'claims'} {tested or 'none'} tested", *told])
