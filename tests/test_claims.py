@@ -415,7 +415,7 @@ def test_what_the_paper_printed_stands_beside_with_what_is_not_as_here(learned):
     assert metrics == ["MAE", "Correlation"] and set(scores["variant"]) == {"mldfa", "tfn"}
     printed = found.printed(metrics)
     assert set(printed["variant"]) == {f"{name} in MLDFA Table I" for name in ("tfn", "lmf", "mult", "mldfa")}
-    assert printed["source"].unique().tolist() == ["mosi: other features, modalities"]
+    assert printed["source"].unique().tolist() == ["other data (mosi), other features, modalities"]
     assert printed[printed["variant"].str.startswith("mldfa")]["value"].tolist() == [0.81, 0.672]
     assert claims.Judged("mldfa", "MLDFA", judge(), NOTHING).printed(["Acc-7"]) is None
 

@@ -87,7 +87,7 @@ class Judged:
         rows = rows.assign(metric=[titles([metric])[0] for metric in rows["metric"]])
         rows = rows[rows["variant"].str.contains(f" in {table}", regex=False) & rows["metric"].isin(metrics)]
         if own.partition("/")[0] != name:
-            rows = rows.assign(source=f"{name}: " + rows["source"].str.replace("comparable", "other data"))
+            rows = rows.assign(source=[f"other data ({name})" + ("" if said == "comparable" else f", {said}") for said in rows["source"]])
         return rows.reset_index(drop=True) if len(rows) else None
 
     def _dataset(self) -> str:
