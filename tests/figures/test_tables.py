@@ -152,3 +152,10 @@ def test_costs_are_two_columns_at_the_end() -> None:
 def test_a_published_row_keeps_the_card_it_stands_in() -> None:
     published = pd.DataFrame([{"variant": "paper", "metric": "accuracy", "value": 0.9, "source": "Table 3", "card": "mosi"}])
     assert [row[0].get("card") for row in score_table(CLEAR, metrics=["accuracy"], published=published).as_dict()["rows"]] == [None] * 3 + ["mosi"]
+
+
+@pytest.mark.parametrize(("columns", "is_below"), [(3, False), (4, True)])
+def test_in_a_wide_table_intervals_stand_below_their_numbers(columns, is_below):
+    row = [{"text": "a"}, *({"text": ".5", "interval": [0, 0.5, 1]} for _ in range(columns))]
+    html = html_table({"columns": ["variant", *"abcd"[:columns]], "rows": [row]})
+    assert html.count("<svg") == columns and html.count("<br><svg") == (columns if is_below else 0)

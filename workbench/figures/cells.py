@@ -13,6 +13,9 @@ STYLE = "font-variant-numeric:tabular-nums;padding:.25em .8em"
 NOTE = "Bold: not beaten by any other (paired by seed, Holm, 5 %). =: ties with every bold cell of its column. Italic: published, never ranked."
 ALL_BOLD = "Where a whole column is bold, these seeds tell nothing in it apart: look at the intervals, or take more seeds."
 SCORE = re.compile(r"^([+−-]?[\d,]*)(?:\.(\d+))?(?: ± [\d,]*(?:\.(\d+))?)?(?: (\(n = \d+\)))?$")
+MOST_BESIDE = 3
+"""With more columns of intervals than these they stand below their numbers, so that the table fits its page."""
+
 NOTHING = ("", "-")
 DIGIT, POINT = "\u2007", "\u2008"
 """Spaces as wide as a digit and as a point: a column of numbers stands under one another at the point."""
@@ -26,6 +29,9 @@ def html_table(cells: Mapping[str, Any]) -> str:
             blocks (the rows with which a new block begins).
     """
     columns = [_Column(cells["rows"], place) for place in range(len(cells["columns"]))]
+    is_full = sum(column.has_intervals for column in columns) > MOST_BESIDE
+    for column in columns:
+        column.before_interval = "<br>" if is_full else " "
     head = "".join(f'<th scope="col" style="{_style(place)}">{escape(unbroken(str(column)))}</th>' for place, column in enumerate(cells["columns"]))
     body = "".join(f"<tbody>{''.join(_row(row, columns) for row in block)}</tbody>" for block in _blocks(cells))
     is_ranked = any(cell.get("is_bold") or cell.get("is_italic") for row in cells["rows"] for cell in row)
@@ -42,7 +48,7 @@ class _Column:
         cells = [row[place] for row in rows]
         found = [SCORE.match(str(cell.get("text", ""))) for cell in cells]
         scores = [match for match in found if match and match[0] not in NOTHING]
-        self.place = place
+        self.place, self.before_interval = place, " "
         self.has_ties, self.has_intervals = (any(cell.get(name) for cell in cells) for name in ("is_tied", "interval"))
         self.mean, self.spread = (max((len(match[part] or "") for match in scores), default=0) for part in (2, 3))
 
@@ -140,8 +146,10 @@ def _tie(cell: Mapping[str, Any], column: _Column) -> str:
 def _interval(parts: Sequence[float] | None, column: _Column) -> str:
     """The 95 % interval as a line 60 pixels wide with a dot at the mean; room for it where there is none, so that columns align."""
     if parts is None:
-        return ' <span style="display:inline-block;width:60px"></span>' if column.has_intervals else ""
+        return f'{column.before_interval}<span style="display:inline-block;width:60px"></span>' if column.has_intervals else ""
     low, mean, high = (4 + 52 * float(part) for part in parts)
     line = f'<path d="M{low:.1f} 3v8M{low:.1f} 7H{high:.1f}M{high:.1f} 3v8" stroke="currentColor" fill="none"/>'
     dot = f'<circle cx="{mean:.1f}" cy="7" r="3" fill="currentColor"/>'
-    return f' <svg width="60" height="14" viewBox="0 0 60 14" aria-hidden="true" style="vertical-align:middle">{line}{dot}</svg>'
+    return (
+        f'{column.before_interval}<svg width="60" height="14" viewBox="0 0 60 14" aria-hidden="true" style="vertical-align:middle">{line}{dot}</svg>'
+    )
