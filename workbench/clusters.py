@@ -78,6 +78,8 @@ def own_cluster(workers: int) -> Iterator[Any]:
         "distributed.scheduler.allowed-failures": KILLS,
         # Its statistical profiler looks at every worker a hundred times a second, and pausing one that is nearly full stops the work for good.
         "distributed.worker.profile.enabled": False,
+        # It is measured by the time of day: where the clock is set anew, all workers would be taken for dead. One that dies closes its connection.
+        "distributed.scheduler.worker-ttl": None,
         "distributed.worker.memory.pause": False,
         "distributed.worker.memory.spill": False,
         "distributed.worker.memory.target": False,

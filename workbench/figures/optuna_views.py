@@ -207,7 +207,7 @@ def _say_timeline(trials: "list[FrozenTrial]", intervals: list[tuple[float, floa
     A sweep may be killed and go on days later: time in which none of its trials ran is no working time, and is said.
     """
     span, busy = max(end for _, end in intervals), _busy(intervals)
-    ended = {trial.number: (trial.datetime_complete - trial.datetime_start).total_seconds() for trial in trials if _has_ended(trial)}
+    ended = {trial.number: max(0.0, (trial.datetime_complete - trial.datetime_start).total_seconds()) for trial in trials if _has_ended(trial)}
     states = [(said, sum(trial.state.name == name for trial in trials)) for name, (said, _) in LOOKS.items()]
     counts = ", ".join(f"{number} {said}" for said, number in states if number)
     first = f"{captions.count(len(trials), 'trial')} ({counts}) in {_duration(span)}"
