@@ -105,7 +105,22 @@ def test_stopped(pages: list[PageRecord]) -> None:
 
 def test_times() -> None:
     assert [clock(21), clock(725), clock(3725)] == ["0:21", "12:05", "1:02:05"]
-    assert [in_words(21.4), in_words(59.7), in_words(372)] == ["21 s", "1 min 0 s", "6 min 12 s"]
+    assert [in_words(21.4), in_words(59.7), in_words(372), in_words(7512)] == ["21 s", "1 min 0 s", "6 min 12 s", "2 h 5 min"]
+
+
+def test_the_time_left_is_that_of_the_last_time_shared_by_those_at_work() -> None:
+    pages = [PageRecord("a", status="done", seconds=30), PageRecord("b"), PageRecord("c"), PageRecord("d", status="done", is_kept=True)]
+    expected = {"a": 20.0, "b": 100.0, "c": 60.0}
+    progress = Progress(pages, expected=expected, stream=io.StringIO())
+    assert progress.seconds_left() == 160
+    progress.tick(at_once=2)
+    assert progress.seconds_left() == 100, "the longest alone"
+    pages[1].status = "running"
+    progress.starts(pages[1])
+    progress._begun["b"] -= 30
+    assert progress.seconds_left() == pytest.approx(70, abs=1)
+    assert Progress(pages, expected={"b": 100.0}, stream=io.StringIO()).seconds_left() == 0, "nobody knows how long c takes"
+    assert Progress(pages[:1], stream=io.StringIO()).seconds_left() == 0
 
 
 def test_the_command_makes_the_folder_again() -> None:

@@ -14,7 +14,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, NamedTuple, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
@@ -130,8 +130,18 @@ def report_files() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*")) if path.suffix in SUFFIXES}
 
 
-def find_report(name: str) -> tuple[str, list[Page], Path]:
-    """A report by name, by the path of its file, or (one page) by a notebook's name: its name, its pages, the folder of its notebooks.
+class Found(NamedTuple):
+    """A report: its `name`, its `pages`, the `folder` of their notebooks, and what its file says of it."""
+
+    name: str
+    pages: list[Page]
+    folder: Path
+    title: str = ""
+    about: str = ""
+
+
+def find_report(name: str) -> Found:
+    """A report by name, by the path of its file, or (one page) by a notebook's name.
 
     Raises:
         ConfigError: there is none, or the file says something that is not understood.
@@ -141,10 +151,10 @@ def find_report(name: str) -> tuple[str, list[Page], Path]:
     if path is not None:
         report = read_report(path)
         folder = (path.parent / report.notebooks).resolve() if report.notebooks else notebook_folder()
-        return path.stem, report.expand(folder), folder
+        return Found(path.stem, report.expand(folder), folder, report.title, report.about)
     notebooks = {path.stem: path for path in sorted(notebook_folder().glob("*.ipynb"))}
     if name in notebooks:
-        return name, [Page(name)], notebook_folder()
+        return Found(name, [Page(name)], notebook_folder())
     raise unknown("report", name, [*known, *notebooks], do="workbench list reports; or the path of a file: my_report.yaml")
 
 

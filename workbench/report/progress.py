@@ -23,8 +23,11 @@ def clock(seconds: float) -> str:
 
 
 def in_words(seconds: float) -> str:
-    """`21 s`, `6 min 12 s`."""
-    return f"{seconds:.0f} s" if seconds < 59.5 else f"{int(seconds + 0.5) // 60} min {int(seconds + 0.5) % 60} s"
+    """`21 s`, `6 min 12 s`, `2 h 5 min`."""
+    minutes, rest = divmod(int(seconds + 0.5), 60)
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 class Progress:

@@ -15,7 +15,7 @@ from workbench.errors import ConfigError, WorkbenchError
 from workbench.locks import held
 from workbench.report.catalogue import Page, found_notebook, notebook_folder, settled
 from workbench.report.crew import Crew, Executed, Job, News, crew, say_death, share_of_cores
-from workbench.report.files import find_report
+from workbench.report.files import Found, find_report
 from workbench.report.index import write_index
 from workbench.report.inputs import page_key
 from workbench.report.page import labelled, read_results, title_of, write_assets, write_page
@@ -102,17 +102,17 @@ def run_report(
     """
     given = {key: _whole_path(value) for key, value in (parameters or {}).items()}
     if notebooks is None:
-        asked, (name, pages, folder) = name, find_report(name)
+        found = find_report(name)
     else:
-        asked, pages, folder = name, [entry if isinstance(entry, Page) else Page(entry) for entry in notebooks], notebook_folder()
+        found = Found(name, [entry if isinstance(entry, Page) else Page(entry) for entry in notebooks], notebook_folder())
+    asked, name, folder = name, found.name, Path(notebook_dir).resolve() if notebook_dir else found.folder
     if not name or "/" in name or "\\" in name or name.startswith("."):
         raise ConfigError(f'"{name}" cannot name a report', expected="a plain word: it becomes a folder")
-    folder = Path(notebook_dir).resolve() if notebook_dir else folder
-    made, left_out = settled(pages, folder, given)
+    made, left_out = settled(found.pages, folder, given)
     count = _workers(workers, scheduler, gpus, made)
     making = Making(name, Path(out).resolve() / name, folder, made, fresh=fresh, quiet=quiet, stream=stream)
     making.facts |= {"command": command(asked, given), "command_again": command(asked, given, fresh=True), "parameters": given}
-    making.facts |= {"data": [*data, *left_out]}
+    making.facts |= {"data": [*data, *left_out], "title": found.title, "about": found.about}
     making.share = {"cores": share_of_cores(count, cores) if not scheduler else cores or 0, "gpus": tuple(gpus)}
     with making.folders():
         making.write_index()
