@@ -11,7 +11,7 @@ from sweeps.processes import living
 
 from workbench.errors import ConfigError
 from workbench.runs import load_all
-from workbench.sweeps import pools, sweep
+from workbench.sweeps import sweep
 from workbench.sweeps.trials import Outcome
 
 PLAN = {"epochs": 3, "probe_every": 0, "device": "cpu"}
@@ -145,7 +145,7 @@ def test_the_workers_of_a_scheduler(run, tmp_path):
 
 
 def test_a_scheduler_that_does_not_answer_is_refused(run, monkeypatch):
-    monkeypatch.setattr(pools, "WAIT_SECONDS", 1)
+    monkeypatch.setattr("workbench.clusters.WAIT_SECONDS", 1)
     begin = time.monotonic()
     with pytest.raises(ConfigError, match=r"no dask scheduler answers at tcp://127.0.0.1:9"):
         run(scheduler="tcp://127.0.0.1:9")
