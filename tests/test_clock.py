@@ -26,7 +26,8 @@ def jumping(tmp_path) -> dict[str, str]:
     return {**os.environ, "LD_PRELOAD": str(library), "CLOCK_OFFSET": str(offset), "PYTHONPATH": str(Path(__file__).parent)}
 
 
-@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
 def test_a_clock_that_jumps_by_hours_changes_no_number(jumping, tmp_path, workers):
     here = clocks.work(tmp_path / "here", 1)
     command = [sys.executable, clocks.__file__, str(tmp_path / "there"), str(workers)]
@@ -61,8 +62,7 @@ class Held:
         return self.data
 
 
-@pytest.mark.slow
-def test_workers_of_our_own_are_not_taken_for_dead_when_the_clock_jumps(monkeypatch):
+def test_workers_of_our_own_are_not_taken_for_dead_when_the_clock_jumps():
     # dask compares the time of a worker's last word with the time of day: after a jump of hours it would start all of them again.
     with own_cluster(1) as cluster:
         assert cluster.scheduler.worker_ttl is None
