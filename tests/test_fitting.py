@@ -63,7 +63,7 @@ def test_resume_equals_the_unbroken_run(toy, tmp_path):
 
 SCRIPT = """
     import importlib.util, sys, time
-    sys.path.insert(0, {root!r})
+    sys.path[:0] = [{root!r}, {root!r} + "/tests"]
     spec = importlib.util.spec_from_file_location("toymaker", {conftest!r})
     module = importlib.util.module_from_spec(spec); spec.loader.exec_module(module)
     from workbench.fitting import fit
@@ -251,7 +251,7 @@ def test_full_disk_at_the_end_is_said_and_keeps_the_checkpoint(toy, tmp_path, mo
     settings = {"runs": tmp_path, "config": SMALL, "plan": {"epochs": 2}, "checkpoint_seconds": 0}
     with monkeypatch.context() as patch:
         patch.setattr(Path, "write_bytes", full)
-        with pytest.raises(TrainingError, match=r"no space left while saving the run \S+ \(for model.safetensors"):
+        with pytest.raises(TrainingError, match=r"no space left while saving the run \S+ \(for trace.nc"):
             fit("lf_dnn", toy, **settings)
     epochs = []
     run = fit("lf_dnn", toy, resume=True, on_epoch=lambda epoch: epochs.append(epoch.number), **settings)
