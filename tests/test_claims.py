@@ -365,7 +365,7 @@ def test_real_data_stands_for_all_presets_and_has_no_planted_looks():
     delta_attention._add_looks(made, setup, {})
     with pytest.raises(UntestableError, match="constant looks are known and can be changed, as in opinions; mosi has none"):
         delta_attention.slopes(Findings({}, {}, made.missing, {}))
-    assert Setup().options() == {"train": 160, "valid": 80, "test": 160, "align_to": "text"}
+    assert Setup().options() == {"train": 144, "valid": 72, "test": 144, "align_to": "text"}
 
 
 def test_nearer_counts_samples(toy, learned):

@@ -40,10 +40,10 @@ class Setup:
     starved: str = "opinions/starved"
     emotions: str = "opinions/emotions"
     seeds: int = 4
-    samples: int = 160
+    samples: int = 144
     epochs: int = 8
     balance_epochs: int = 15
-    stage_epochs: int = 14
+    stage_epochs: int = 12
     hidden_size: int = 32
     align_to: str = "text"
     hidden_range: Sequence[int] = ()
