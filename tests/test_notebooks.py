@@ -19,7 +19,7 @@ from workbench.report.run import ReportResult
 
 ROOT = Path(__file__).parents[1]
 PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-PAGES = find_report("full")[1]
+PAGES = find_report("full").pages
 HERE = [page.name for page in PAGES if page.parameters.get("dataset") not in ("mosi", "sims")]
 """The pages that a machine without downloaded data has."""
 LONGEST = 14
@@ -154,11 +154,12 @@ def test_every_notebook_is_in_the_full_report_and_executed_here():
 
 @pytest.mark.parametrize("name", sorted(report_files()))
 def test_a_shipped_report_asks_for_what_its_notebooks_know_and_its_pages_are_executed_here(name):
-    _, pages, folder = find_report(name)
-    for page in pages:
-        assert set(page.parameters) <= set(read_defaults(folder / f"{page.notebook}.ipynb"))
+    found = find_report(name)
+    for page in found.pages:
+        assert set(page.parameters) <= set(read_defaults(found.folder / f"{page.notebook}.ipynb"))
         assert page.parameters.get("dataset", "mosi") in cards()
-    assert {page.name for page in pages} <= {page.name for page in PAGES}
+    assert found.title and found.about
+    assert {page.name for page in found.pages} <= {page.name for page in PAGES}
 
 
 # From top to bottom

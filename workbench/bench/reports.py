@@ -98,12 +98,13 @@ def worker_gain(
     Returns:
         One row a number of workers: workers, seconds, failed (pages), longest (of the pages) [s].
     """
-    found, folder = (pages, notebook_dir) if pages is not None else find_report(name)[1:]
+    if pages is None:
+        pages, notebook_dir = find_report(name)[1:3]
     rows = []
     for count in workers:
         with TemporaryDirectory(prefix="workbench-") as scratch:
             given = {**(parameters or {}), "runs": str(Path(scratch) / "runs")}
-            facts = {"notebooks": found, "notebook_dir": folder, "out": scratch, "parameters": given, "workers": count, "cores": cores}
+            facts = {"notebooks": pages, "notebook_dir": notebook_dir, "out": scratch, "parameters": given, "workers": count, "cores": cores}
             result = run_report("gain", stream=io.StringIO(), **facts)
             failed = sum(page.status == "failed" for page in result.pages)
             longest = max(page.seconds for page in result.pages)
