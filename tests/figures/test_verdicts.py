@@ -52,7 +52,7 @@ def test_the_caption_counts_and_says_how_to_read(frame):
     figure = verdict_forest(frame)
     assert alt_of(figure) == "Of 4 claims 3 tested: 1 supported, 1 opposite found, 1 no difference found."
     caption = caption_of(figure)
-    assert "over 3 to 4 seeds" in caption and "the line stands at 0.02 below it" in caption
+    assert "over 3 to 4 seeds" in caption and "the line stands 0.02 to the worse side of no difference" in caption
     one = caption_of(verdict_forest(frame.iloc[:1]))
     assert one.startswith("Of 1 claim 1 tested: 1 supported, 0 opposite found") and "over 4 seeds" in one and "on par" not in one
 

@@ -111,4 +111,8 @@ def _span(counts: pd.Series) -> str:
 def _margins(tested: pd.DataFrame) -> str:
     """Where a margin stands in the line's place."""
     widths = sorted(set(tested["margin"]) - {0.0})
-    return f"Where a paper says on par, the line stands at {', '.join(f'{width:g}' for width in widths)} below it." if widths else ""
+    return (
+        f"Where a paper says on par, the line stands {', '.join(f'{width:g}' for width in widths)} to the worse side of no difference."
+        if widths
+        else ""
+    )

@@ -31,7 +31,7 @@ PRINTED = (ladder.PRINTED, "HDA Table")
 
 MARGIN, HALF = 0.02, 0.6
 
-SHOWN = (("rivals",), ("accuracy_top", "f1_weighted", "f1_happy", "f1_sad", "f1_anger"))
+SHOWN = (("rivals",), ladder.OVERALL)
 """Comparisons and metrics of the table of scores."""
 
 GRAPH = "graph_mfn"

@@ -26,7 +26,7 @@ TITLE = "MMILN"
 PRINTED = ("mosi_mmsa", "MMILN Table")
 """The card with the paper's rows, and how their source begins."""
 
-SHOWN = (("rivals", "parts"), ("acc2_has0", "acc2_non0", "f1_non0", "mae", "corr"))
+SHOWN = (("rivals", "parts"), ("acc2_non0", "mae", "corr"))
 """Comparisons and metrics of the table of scores."""
 
 COUNTED = ("mosi_mmsa", "mosei_mmsa")
