@@ -15,8 +15,8 @@ something else: .50 instead of .27 in one test.
 Equal to one process up to rounding: 1e-10 in float64.
 
 Why not `DistributedDataParallel`: its hooks do not see `autograd.grad`, and it knows nothing of losses that are more than a mean over a share. What
-it brings is to exchange while the backward pass still runs; what it spares is the gathering. Milliseconds a step (lower quartile of 24, in turns; two
-ranks, gloo, batch of 64; two cores on which others worked, so only the two columns can be compared):
+it brings is to exchange while the backward pass still runs; what it spares is the gathering. Milliseconds a step
+(lower quartile of 8 to 24, in turns; two ranks, gloo, batch of 64; two cores on which others worked, so only the two columns can be compared):
 
     method       parameters    here      DDP
     lf_dnn       0.14 million    19       11
