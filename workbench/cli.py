@@ -398,20 +398,26 @@ def bench(
 
 @app.command(rich_help_panel=REPORT)
 def report(
-    name: Annotated[str, typer.Argument(help="a report of: workbench list reports")],
+    name: Annotated[str, typer.Argument(help="a report of: workbench list reports; a report file; or a notebook")],
     parameters: Annotated[list[str] | None, typer.Option("-p", "--parameter", help="key=value for the notebooks, may be repeated")] = None,
     out: Annotated[Path, typer.Option(help="folder of reports")] = Path("reports"),
+    workers: Annotated[int | None, typer.Option(min=1, help="notebooks at once; default: one for two cores, or one a GPU")] = None,
+    scheduler: Annotated[str, typer.Option(help="execute on the workers of this dask scheduler, e.g. tcp://host:8786")] = "",
+    gpus: Annotated[str, typer.Option(help="this machine's GPUs, one a worker, e.g. 0,1")] = "",
+    cores: Annotated[int | None, typer.Option(min=1, help="cores of each notebook; default: an equal share")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="run every notebook again, also those whose page is up to date")] = False,
     open_page: Annotated[bool, typer.Option("--open", help="open the index in a browser")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="no progress")] = False,
     as_json: Json = False,
 ) -> None:
-    """Execute a report's notebooks and write its pages.  Example: workbench report first_light -p seeds=5"""
+    """Execute a report's notebooks and write its pages.  Example: workbench report quick --workers 2 -p seeds=5"""
     from workbench.listing import data_lines
     from workbench.report import run_report
 
-    given = _pairs(parameters or [])
-    result = run_report(name, parameters=given, data=data_lines(), out=out, fresh=fresh, open_page=open_page, quiet=quiet or as_json)
+    result = run_report(
+        name, parameters=_pairs(parameters or []), data=data_lines(), out=out, workers=workers, scheduler=scheduler or None,
+        gpus=_names(gpus) or [], cores=cores, fresh=fresh, open_page=open_page, quiet=quiet or as_json,
+    )  # fmt: skip
     if as_json:
         _print_json(result.as_dict())
     raise typer.Exit(result.exit_code)
