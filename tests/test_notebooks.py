@@ -31,7 +31,7 @@ TINY |= {"opinions_samples": 60, "lags": [0.2, 1.0], "informativeness": [0.0, 0.
 TINY |= {"layer_range": [1, 2]}
 TINY |= {"more_methods": [], "rules": ["b_fusion", "uniform", "grad_norm"], "map_hardness": [0.95], "map_informativeness": [0.95]}
 TINY |= {"idiosyncrasy": [0.0, 2.0], "dial_epochs": 1, "windows": [4, 0]}
-TINY |= {"balance_epochs": 2, "stage_epochs": 2}
+TINY |= {"papers": ["adaptive_weight_fusion", "mmiln", "delta_attention"], "balance_epochs": 2, "stage_epochs": 2}
 TINY |= {"compared": ["lf_dnn", "graph.modalities"], "draws": 200}
 TINY |= {"over": {"hidden_size": [4, 8], "plan.learning_rate": [1e-3, 1e-2]}, "workers": 1}
 
