@@ -40,7 +40,9 @@ def findings(setup: Setup) -> Findings:
     made.attempt("rivals", data, lambda: evidence.against_rivals(data, config=config, rivals=rivals, **setup.budget))
     made.add("settings", data, lambda variants: trained(data, variants, **setup.budget), swept(setup, config))
     untrained = [width for width in WIDTHS if width not in setup.hidden_range]
-    made.missing |= {_width(width): f"width {width} is not in hidden_range: too slow for a notebook without a GPU" for width in untrained}
+    made.missing |= {
+        _width(width): f"width {width} was not asked for (hidden_range of Setup): too slow for a notebook without a GPU" for width in untrained
+    }
     return Findings(made.results, made.data, made.missing, {})
 
 
