@@ -3,6 +3,7 @@
 Both take jobs and give news of them. A worker writes the executed notebook whole; only the driver writes records, pages and the index.
 """
 
+import os
 import queue
 import secrets
 import socket
@@ -206,7 +207,9 @@ def execute_in_worker(job: Job, token: str) -> Executed:
     with _ONE:
         tell("begun", str(worker.name))
         try:
-            job = job if job.cores else replace(job, cores=worker.state.nthreads)
+            # What whoever started the worker meant for it: its threads, or OMP_NUM_THREADS, which dask sets to 1 where nobody does.
+            cores = max(worker.state.nthreads, int(os.environ.get("OMP_NUM_THREADS", "1")))
+            job = job if job.cores else replace(job, cores=cores)
             return execute(job, job.environment(str(worker.name)), lambda cell, cells: tell("cell", (cell, cells)), is_wanted)
         except KeyboardInterrupt:
             return Executed(0.0, {"what": "stopped"})

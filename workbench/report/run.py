@@ -88,7 +88,8 @@ def run_report(
         workers: notebooks at once, in worker processes of this machine; None: `default_workers`, or one a GPU. One is executed from this process.
         scheduler: address of a dask scheduler whose workers execute, instead of `workers`; they must see the same folders.
         gpus: numbers of this machine's GPUs; each worker takes one.
-        cores: that each notebook may use; None: all for one notebook at a time, else an equal share; on a scheduler, its worker's threads.
+        cores: that each notebook may use; None: all for one notebook at a time, else an equal share; on a scheduler, its worker's threads
+            or `OMP_NUM_THREADS`.
         fresh: run everything again.
         data: a line for each data set at hand or missing; shown.
         open_page: open the index in a browser.
