@@ -67,6 +67,9 @@ class TcpCluster:
             options = ("--nthreads", "1", "--nworkers", "1", "--no-dashboard", "--memory-limit", "0", "--host", "127.0.0.1")
             self._start(name, "worker", self.address, "--name", name, "--local-directory", place, *options)
         wait(lambda: set(names) <= set(self._places()), WAIT_SECONDS, f"{', '.join(names)} are there")
+        # A nanny whose worker is killed while it still starts it does not start another one. (A lambda travels whole: nannies cannot import this.)
+        states = lambda: self.client.run(lambda dask_worker: dask_worker.status.name, nanny=True)  # noqa: E731
+        wait(lambda: set(states().values()) == {"running"}, WAIT_SECONDS, "their nannies are done with it")
         return names
 
     def workers(self) -> dict[str, int]:
