@@ -13,9 +13,9 @@ import pytest
 
 from workbench.data.card import card, cards
 from workbench.report import find_report, report_files, run_report
+from workbench.report.making import ReportResult
 from workbench.report.page import relink
 from workbench.report.parameters import read_defaults
-from workbench.report.run import ReportResult
 
 ROOT = Path(__file__).parents[1]
 PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -185,7 +185,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> ReportResult:
         # Trainings of a second or so: two more processes, each of which imports torch, cost more than they bring.
         patch.setenv("WORKBENCH_WORKERS", "1")
         parameters = {**TINY, "runs": str(folder / "runs")}
-        return run_report("all_pages", notebooks=PAGES, parameters=parameters, out=folder / "reports", stream=io.StringIO())
+        return run_report("all_pages", notebooks=PAGES, parameters=parameters, out=folder / "reports", workers=1, stream=io.StringIO())
 
 
 def page_of(report: ReportResult, notebook: str) -> tuple[Any, str]:

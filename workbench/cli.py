@@ -401,7 +401,7 @@ def report(
     name: Annotated[str, typer.Argument(help="a report of: workbench list reports; a report file; or a notebook")],
     parameters: Annotated[list[str] | None, typer.Option("-p", "--parameter", help="key=value for the notebooks, may be repeated")] = None,
     out: Annotated[Path, typer.Option(help="folder of reports")] = Path("reports"),
-    workers: Annotated[int | None, typer.Option(min=1, help="notebooks at once; default: one for two cores, or one a GPU")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="notebooks at once; default: two, or half the cores, or one a GPU")] = None,
     scheduler: Annotated[str, typer.Option(help="execute on the workers of this dask scheduler, e.g. tcp://host:8786")] = "",
     gpus: Annotated[str, typer.Option(help="this machine's GPUs, one a worker, e.g. 0,1")] = "",
     cores: Annotated[int | None, typer.Option(min=1, help="cores of each notebook; default: an equal share")] = None,

@@ -9,7 +9,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from workbench.report import Page, run_report
-from workbench.report.run import ReportResult
+from workbench.report.making import ReportResult
 
 FIGURES = """
 import pandas as pd

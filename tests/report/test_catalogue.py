@@ -9,7 +9,7 @@ import pytest
 from workbench.errors import ConfigError
 from workbench.report import Page
 from workbench.report.catalogue import settled
-from workbench.report.run import ReportResult
+from workbench.report.making import ReportResult
 
 OWN = Page("a", "far", {"dataset": "mosi"})
 

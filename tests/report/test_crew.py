@@ -16,7 +16,8 @@ from workbench import surroundings
 from workbench.errors import ConfigError, StorageError
 from workbench.report import Page
 from workbench.report.crew import Executed, Here, Job, News, say_death, share_of_cores
-from workbench.report.run import ReportResult, default_workers
+from workbench.report.making import ReportResult
+from workbench.report.run import default_workers
 
 SHARE = "import os\nprint({key: os.environ.get(key) for key in ('OMP_NUM_THREADS', 'WORKBENCH_WORKERS', 'CUDA_VISIBLE_DEVICES')})"
 FINDING = "from workbench.report import headline\nheadline(f'{len(word)} letters in {word}.')"
@@ -73,8 +74,8 @@ def test_each_of_several_notebooks_gets_an_equal_share(monkeypatch: pytest.Monke
     assert Job("a", "", "", "", {}, minutes=1, memory_gb=None).environment() == {}
 
 
-def test_default_workers_leave_each_notebook_two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    for cores, expected in ((1, 1), (2, 1), (4, 2), (16, 8)):
+def test_default_workers_are_two_or_half_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    for cores, expected in ((1, 1), (2, 2), (4, 2), (16, 8)):
         monkeypatch.setattr(surroundings, "usable_cores", lambda cores=cores: cores)
         assert default_workers() == expected
 

@@ -17,8 +17,9 @@ import pytest
 
 from workbench.errors import ConfigError, WorkbenchError
 from workbench.report.inputs import page_key
+from workbench.report.making import ReportResult
 from workbench.report.record import PageRecord
-from workbench.report.run import ReportResult, run_report
+from workbench.report.run import run_report
 
 
 def page(result: ReportResult, name: str) -> str:

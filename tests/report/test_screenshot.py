@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from workbench.report.making import ReportResult
 from workbench.report.picture import QUIET
-from workbench.report.run import ReportResult
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install chromium")]

@@ -8,7 +8,7 @@ from typing import Any
 
 from workbench.report.headline import headline
 
-HOMES = {"run_report": "run", "ReportResult": "run", "PageRecord": "record"}
+HOMES = {"run_report": "run", "ReportResult": "making", "PageRecord": "record"}
 HOMES |= dict.fromkeys(("Page", "notebook_folder"), "catalogue")
 HOMES |= dict.fromkeys(("ReportFile", "find_report", "read_report", "report_files"), "files")
 __all__ = ["headline", *sorted(HOMES)]
