@@ -1,6 +1,7 @@
 """Many processes, of this machine or of many: a dask cluster of our own, or a scheduler by its address."""
 
 import logging
+import queue
 import signal
 import time
 from collections.abc import Iterator
@@ -18,6 +19,17 @@ WAIT_SECONDS = 60
 
 LOOK_SECONDS = 1.0
 """How often it is asked how many workers there are."""
+
+
+def take(news: "queue.Queue[Any]", seconds: float) -> list[Any]:
+    """All that is in a queue; waits for the first, at most so long."""
+    try:
+        taken = [news.get(timeout=seconds)]
+    except queue.Empty:
+        return []
+    while not news.empty():
+        taken.append(news.get_nowait())
+    return taken
 
 
 class Places:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from workbench.clusters import KILLS, Places, connected, own_cluster
+from workbench.clusters import KILLS, Places, connected, own_cluster, take
 from workbench.errors import WorkbenchError
 from workbench.surroundings import usable_cores, usable_memory
 
@@ -95,13 +95,7 @@ class Inbox:
 
     def poll(self, seconds: float) -> list[News]:
         """All news there are; waits for the first, at most so long."""
-        try:
-            news = [self.queue.get(timeout=seconds)]
-        except queue.Empty:
-            return []
-        while not self.queue.empty():
-            news.append(self.queue.get_nowait())
-        return news
+        return take(self.queue, seconds)
 
 
 class Here(Inbox):

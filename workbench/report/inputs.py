@@ -11,7 +11,7 @@ from workbench.errors import WorkbenchError
 from workbench.surroundings import package_version
 
 
-def page_key(notebook: Path, parameters: Mapping[str, Any], folder: Path) -> str:
+def page_key(notebook: Path, parameters: Mapping[str, Any], folder: Path, *, code: str | None = None) -> str:
     """A hash of all that decides what a page says.
 
     That is the notebook's cells, its parameters, the code and version of the package, torch, and the data sets, files and folders that a parameter
@@ -21,10 +21,11 @@ def page_key(notebook: Path, parameters: Mapping[str, Any], folder: Path) -> str
         notebook: the notebook's file.
         parameters: all values, the defaults among them.
         folder: from where paths are seen: the notebook's working folder.
+        code: `code_hash`, where it is known already.
     """
     cells = [(cell["cell_type"], "".join(cell["source"])) for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]]
     data = {text: data_hash(text, folder) for text in sorted(set(texts({key: value for key, value in parameters.items() if key != "runs"})))}
-    parts = [cells, dict(parameters), workbench.__version__, package_version("torch"), data, code_hash()]
+    parts = [cells, dict(parameters), workbench.__version__, package_version("torch"), data, code or code_hash()]
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 
@@ -53,8 +54,10 @@ def texts(value: Any) -> Iterator[str]:
 def data_hash(named: str, folder: Path) -> str:
     """A hash of what a text names: a data set (its card, size and time of its files), a file or a folder; empty where it names nothing."""
     parts: list[Any] = []
-    if named.partition("/")[0] in _cards() or (named.endswith(".md") and (folder / named).is_file()):
-        parts = _data_set(named if named.partition("/")[0] in _cards() else str(folder / named))
+    if named.partition("/")[0] in _cards():
+        parts = _data_set(named)
+    elif named.endswith(".md") and (folder / named).is_file():
+        parts = _data_set(str(folder / named))
     elif named and (folder / named).exists():
         parts = _standing(folder / named)
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest() if parts else ""

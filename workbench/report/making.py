@@ -15,7 +15,7 @@ from workbench.locks import held
 from workbench.report.catalogue import Page, found_notebook
 from workbench.report.crew import Crew, Executed, Job, News, say_death
 from workbench.report.index import write_index
-from workbench.report.inputs import page_key
+from workbench.report.inputs import code_hash, page_key
 from workbench.report.page import labelled, read_results, title_of, write_assets, write_page
 from workbench.report.parameters import read_defaults
 from workbench.report.progress import Progress
@@ -70,7 +70,8 @@ class Making:
         self.started, self.share = time.monotonic(), {}
         self.is_running, self.is_stopped = True, False
         self.expected: dict[str, float] = {}
-        self.pages = [self._waiting(page, fresh) for page in pages]
+        code = code_hash()
+        self.pages = [self._waiting(page, code, fresh) for page in pages]
         self.facts: dict[str, Any] = {
             "versions": surroundings.versions(),
             "git": surroundings.git_revision(notebooks),
@@ -101,10 +102,10 @@ class Making:
             kept = "Finished pages are kept; the same command goes on."
             raise cannot_write(self.folder, error, saving=f"the report {self.name}", kept=kept, elsewhere="write elsewhere: --out FOLDER") from error
 
-    def _waiting(self, page: Page, fresh: bool) -> PageRecord:
+    def _waiting(self, page: Page, code: str, fresh: bool) -> PageRecord:
         """The record of a page that is to come, or the earlier one where nothing has changed since."""
         source = self.sources[page.name]
-        key = page_key(source, {**read_defaults(source), **page.parameters}, source.parent.parent)
+        key = page_key(source, {**read_defaults(source), **page.parameters}, source.parent.parent, code=code)
         old = PageRecord.load(self.folder / "pages" / f"{page.name}.json")
         self.expected[page.name] = old.seconds if old and old.status == "done" else page.about_seconds
         if old and not fresh and old.status == "done" and old.key == key and self._executed(page.name).exists():

@@ -16,7 +16,7 @@ from dataclasses import replace
 from functools import cache
 from typing import Any, Protocol
 
-from workbench.clusters import KILLS, Places, connected, own_cluster
+from workbench.clusters import KILLS, Places, connected, own_cluster, take
 from workbench.errors import WorkbenchError
 from workbench.sweeps.trials import Job, Outcome, PrunedError, share_machine, train_setting
 
@@ -101,24 +101,14 @@ class Workers:
 
     def poll(self, seconds: float) -> list[tuple[int, Outcome]]:
         """Trials that ended; answers reports in between."""
-        ended, news = [], self._take(seconds)
-        for kind, number, content in news:
+        ended = []
+        for kind, number, content in take(self.news, seconds):
             if kind == "done" and number in self.futures:
                 del self.futures[number]
                 ended.append((number, self._outcome(content)))
             elif kind == "report" and number in self.futures and self.reported(number, content["step"], content["value"]):
                 self.client.run(mark, self.token, number, wait=False)
         return ended
-
-    def _take(self, seconds: float) -> list[tuple[str, int, Any]]:
-        """All news there are; waits for the first."""
-        try:
-            news = [self.news.get(timeout=seconds)]
-        except queue.Empty:
-            return []
-        while not self.news.empty():
-            news.append(self.news.get_nowait())
-        return news
 
     def _outcome(self, future: Any) -> Outcome:
         """What a task gave back, or why it gave nothing."""
